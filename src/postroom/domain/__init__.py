@@ -1,0 +1,1 @@
+"""What Postroom means by its words. Standard library only (and `idna`): no I/O, no clock, no framework."""

@@ -1,0 +1,41 @@
+"""Who is asking, and what they may do."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from postroom.domain.problems import Denied
+
+
+class Permission(StrEnum):
+    SETTINGS_READ = "settings:read"
+    SETTINGS_WRITE = "settings:write"
+    SETTINGS_CHECK = "settings:check"
+    MAIL_SEND = "mail:send"
+    MAIL_READ = "mail:read"
+    MAIL_MANAGE = "mail:manage"
+    AUDIT_READ = "audit:read"
+    KEYS_MANAGE = "keys:manage"
+    TENANTS_MANAGE = "tenants:manage"
+
+
+EVERYTHING = frozenset(Permission)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A credential that was recognised. `tenant_id` None is the whole installation (the first admin key)."""
+
+    key_id: str
+    name: str
+    tenant_id: int | None
+    permissions: frozenset[Permission]
+    address: str = ""  # where the request came from, for the audit
+
+    @property
+    def is_installation_wide(self) -> bool:
+        return self.tenant_id is None
+
+    def require(self, permission: Permission) -> None:
+        """Raises Denied, naming the permission that is missing."""
+        if permission not in self.permissions:
+            raise Denied(f'The key "{self.name}" lacks the permission {permission}.')

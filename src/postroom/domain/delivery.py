@@ -1,0 +1,179 @@
+"""How an attempt can end, and what happens then. Pure: who calls `decide` gives the time and the dice.
+
+    waiting → (claimed: lease) → in_doubt → sent | waiting again | refused | expired | held | cancelled | filtered
+
+Reply classes: RFC 5321 4.2.1 and `research/security-reliability.md` section 3.2.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from postroom.domain.message import OnDoubt
+
+SECOND = 1_000_000  # all instants are microseconds since 1970, UTC
+
+FIRST_WAIT = 60  # seconds
+LONGEST_WAIT = 4 * 3600
+JITTER = 0.25
+MOST_CRASHES = 3  # a message whose attempts ended with the death of the worker this often is held
+
+
+class State(StrEnum):
+    """A delivery's state. `claimed` and `in_doubt` are seen only while an attempt is under way."""
+
+    WAITING = "waiting"
+    CLAIMED = "claimed"
+    IN_DOUBT = "in_doubt"
+    SENT = "sent"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    HELD = "held"
+    CANCELLED = "cancelled"
+    FILTERED = "filtered"
+
+
+FINAL = frozenset({State.SENT, State.REFUSED, State.EXPIRED, State.CANCELLED, State.FILTERED})
+
+
+class Stage(StrEnum):
+    """How far an attempt or a check got."""
+
+    SETTINGS = "settings"
+    POLICY = "policy"
+    RESOLVE = "resolve"
+    CONNECT = "connect"
+    GREETING = "greeting"
+    EHLO = "ehlo"
+    TLS = "tls"
+    AUTH = "auth"
+    SENDER = "sender"
+    RECIPIENT = "recipient"
+    DATA = "data"  # up to the 354
+    DOT = "dot"  # the answer to the final dot
+
+
+class Scope(StrEnum):
+    """What a failure is about, and so who has to wait."""
+
+    RECIPIENT = "recipient"
+    MESSAGE = "message"
+    RELAY = "relay"  # nobody's mail can go through this relay just now; costs the message no attempt
+    PROFILE = "profile"  # the settings are wrong: wait for an administrator; costs the message no attempt
+
+
+@dataclass(frozen=True, slots=True)
+class RelayReply:
+    """What the relay answered, cleaned for logs and pages: printable ASCII, at most 512 characters."""
+
+    code: int
+    text: str
+    enhanced: str | None = None  # RFC 3463, for example "5.1.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The relay took responsibility (RFC 5321 6.1)."""
+
+    reply: RelayReply
+    stage: Stage = Stage.DOT
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Not now. `code` is stable (`connect.refused`), `message` is a sentence."""
+
+    code: str
+    message: str
+    stage: Stage
+    scope: Scope
+    reply: RelayReply | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Never: the relay said so about this recipient or this message."""
+
+    code: str
+    message: str
+    stage: Stage
+    scope: Scope = Scope.RECIPIENT
+    reply: RelayReply | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InDoubt:
+    """The final dot may have arrived and no answer came: taken or not, nobody can know (RFC 1047)."""
+
+    code: str
+    message: str
+    stage: Stage = Stage.DOT
+    reply: RelayReply | None = None
+
+
+Outcome = Sent | Deferred | Refused | InDoubt
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The delivery is over: `state` is final or HELD."""
+
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class TryAgain:
+    """At `at`. `counts` says whether this attempt is held against the message."""
+
+    at: int
+    counts: bool
+
+
+Decision = Finish | TryAgain
+
+
+def decide(outcome: Outcome, *, attempt: int, expires_at: int, on_doubt: OnDoubt, now: int, dice: float) -> Decision:
+    """What happens to one delivery after an attempt.
+
+    `attempt` counts from 1; `dice` in [0, 1) spreads the retries. A wait never reaches past `expires_at`: the delivery
+    expires then and not hours later.
+    """
+    match outcome:
+        case Sent():
+            return Finish(State.SENT)
+        case Refused():
+            return Finish(State.REFUSED)
+        case InDoubt() if on_doubt is OnDoubt.HOLD:
+            return Finish(State.HELD)
+        case InDoubt() | Deferred():
+            if now >= expires_at:
+                return Finish(State.EXPIRED)
+            return TryAgain(at=min(now + wait(attempt, dice), expires_at), counts=costs_an_attempt(outcome))
+
+
+def costs_an_attempt(outcome: Outcome) -> bool:
+    return not (isinstance(outcome, Deferred) and outcome.scope in (Scope.RELAY, Scope.PROFILE))
+
+
+def wait(attempt: int, dice: float) -> int:
+    """Microseconds until the next try: doubling from a minute to four hours, give or take a quarter.
+
+    RFC 5321 4.5.4.1 asks for 30 minutes to the same destination; a relay of one's own is asked more often at first,
+    because notification mail is worth most when it is fresh.
+    """
+    seconds = min(FIRST_WAIT * 2 ** min(attempt - 1, 20), LONGEST_WAIT)
+    return int(seconds * SECOND * (1 - JITTER + 2 * JITTER * dice))
+
+
+def rest(failures: int, dice: float) -> int:
+    """Microseconds that a lane rests after its relay failed `failures` times in a row: 5 s doubling to 10 min."""
+    seconds = min(5 * 2 ** min(failures - 1, 20), 600)
+    return int(seconds * SECOND * (1 - JITTER + 2 * JITTER * dice))
+
+
+def summary(states: "list[State]") -> State:
+    """One state for a whole message: the most alive of its deliveries, else the worst end."""
+    order = (
+        State.IN_DOUBT, State.CLAIMED, State.WAITING, State.HELD,
+        State.REFUSED, State.EXPIRED, State.CANCELLED, State.SENT, State.FILTERED,
+    )  # fmt: skip
+    return next((state for state in order if state in states), State.FILTERED)

@@ -1,0 +1,77 @@
+"""The one tree of things that can be wrong with a request.
+
+    Problem
+     ├─ Invalid          a field is missing or can't be so (names the field)
+     │   └─ SecretNeeded a destination changed and the secret was not given again
+     ├─ Unauthenticated  no credential, or not one of ours
+     ├─ Denied           the caller lacks a permission
+     ├─ NotFound         not there, or not yours: the two look alike
+     ├─ Conflict         somebody else changed it, or the same idempotency key with another body
+     ├─ TooLarge         more than is taken in one request
+     └─ Unavailable      ours to fix: try again later
+
+Each edge (native API, each dialect, the CLI) translates this tree once. A message is one sentence for an
+administrator: what is wrong, and what to do. It never holds a secret or echoes a value that could be one.
+What a relay says is not a Problem but an outcome (`delivery.py`).
+"""
+
+from typing import ClassVar
+
+
+class Problem(Exception):
+    """Something is wrong with what was asked; `message` says what, and what to do about it."""
+
+    code: ClassVar[str] = "problem"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Invalid(Problem):
+    """`field` can't be so. Nested fields are written as in JSON: `[3].to[0]`."""
+
+    code = "invalid"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+    def inside(self, where: str) -> "Invalid":
+        """The same problem seen from outside: `Invalid("to[0]").inside("[3]")` is about `[3].to[0]`."""
+        separator = "" if not self.field or self.field.startswith("[") else "."
+        return type(self)(f"{where}{separator}{self.field}", self.message)
+
+
+class SecretNeeded(Invalid):
+    """The destination changed, so the stored secret may not be used for it without being given again."""
+
+    code = "secret_needed"
+
+
+class Unauthenticated(Problem):
+    code = "unauthenticated"
+
+
+class Denied(Problem):
+    code = "denied"
+
+
+class NotFound(Problem):
+    code = "not_found"
+
+
+class Conflict(Problem):
+    code = "conflict"
+
+
+class TooLarge(Problem):
+    code = "too_large"
+
+
+class Unavailable(Problem):
+    code = "unavailable"
+
+    def __init__(self, message: str, retry_after: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  # seconds

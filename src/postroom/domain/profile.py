@@ -1,0 +1,242 @@
+"""The canonical SMTP settings: what every dialect is translated to and from.
+
+A `Profile` that exists is valid: building one checks it. The relay password is not part of it; it lives in the vault,
+bound to `destination(profile)`.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+
+from postroom.domain.address import Address, domain_name
+from postroom.domain.problems import Invalid, SecretNeeded
+from postroom.domain.recipients import RecipientFilter
+from postroom.domain.secret import Secret
+
+LONGEST_TEXT = 255
+LONGEST_PASSWORD = 4096
+LONGEST_EXTRAS = 64 * 1024
+
+# C0 and C1 controls, DEL, line and paragraph separators: nothing that could end a line anywhere downstream.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+class Security(StrEnum):
+    """How the connection to the relay is protected. No mode is silently opportunistic (design section 3, rule 6)."""
+
+    NONE = "none"
+    STARTTLS = "starttls"  # required: no TLS, no mail (RFC 3207)
+    TLS = "tls"  # from the first byte (RFC 8314 section 3.3, port 465)
+
+
+class Auth(StrEnum):
+    """How to log in at the relay."""
+
+    NONE = "none"
+    PASSWORD = "password"  # noqa: S105  the best of the offered password mechanisms
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One set of SMTP settings. Raises Invalid, naming the field, when it would make no sense.
+
+    Fields marked `harmless` don't change where a secret goes or to whom it proves something; every other field is part
+    of the destination that the stored secret is bound to. A field added later counts until someone marks it.
+    """
+
+    host: str
+    port: int = 25
+    security: Security = Security.NONE
+    verify_certificate: bool = True
+    ca_certificates: str | None = None  # PEM; None trusts the system's authorities
+    server_name: str | None = None  # the name that the certificate must carry; None means the host
+    auth: Auth = Auth.NONE
+    username: str | None = None
+    envelope_sender: str | None = None  # MAIL FROM; None means the sender's address
+    sender_address: str | None = field(default=None, metadata={"harmless": True})
+    sender_name: str | None = field(default=None, metadata={"harmless": True})
+    reply_to_address: str | None = field(default=None, metadata={"harmless": True})
+    reply_to_name: str | None = field(default=None, metadata={"harmless": True})
+    recipient_filter: str | None = field(default=None, metadata={"harmless": True})
+    ehlo_name: str | None = field(default=None, metadata={"harmless": True})  # None means this machine's own
+    # What one dialect can say and no other: kept so that its GET gives back what was PUT. By dialect, then by field.
+    extras: Mapping[str, Mapping[str, Any]] = field(
+        default=MappingProxyType({}), metadata={"harmless": True}, hash=False
+    )
+
+    def __post_init__(self) -> None:
+        for name in TEXT_FIELDS:
+            _check_text(name, getattr(self, name))
+        object.__setattr__(self, "host", host_name(self.host))
+        if isinstance(self.port, bool) or not 1 <= self.port <= 65535:
+            raise Invalid("port", "The port must be a number from 1 to 65535 (usually 25, 465 or 587).")
+        if self.server_name is not None:
+            object.__setattr__(self, "server_name", domain_name(self.server_name, "server_name"))
+        for name in ("sender_address", "reply_to_address", "envelope_sender"):
+            _canonical_address(self, name)
+        if self.auth is not Auth.NONE and not self.username:
+            raise Invalid("username", "To log in at the relay a user name is needed; give one or switch login off.")
+        RecipientFilter.parse(self.recipient_filter)
+        _check_filter_says_something(self.recipient_filter)
+
+    @property
+    def mail_from(self) -> str | None:
+        """The envelope sender in force (RFC 5321 4.1.1.2)."""
+        return self.envelope_sender or self.sender_address
+
+
+TEXT_FIELDS: Final = (
+    "host", "server_name", "username", "envelope_sender", "sender_address", "sender_name",
+    "reply_to_address", "reply_to_name", "ehlo_name", "recipient_filter",
+)  # fmt: skip
+
+DESTINATION_FIELDS: Final = tuple(f.name for f in fields(Profile) if not f.metadata.get("harmless"))
+
+
+class Keep(StrEnum):
+    """The patch's way to say: leave this field as it is. (None is a value: it clears a field.)"""
+
+    KEEP = "keep"
+
+
+KEEP: Final = Keep.KEEP
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A change to a profile: only what somebody had words for. Everything left at KEEP survives.
+
+    `password`: a Secret sets it, None clears it, KEEP leaves it, as far as the destination rule allows.
+    """
+
+    host: str | Keep = KEEP
+    port: int | Keep = KEEP
+    security: Security | Keep = KEEP
+    verify_certificate: bool | Keep = KEEP
+    ca_certificates: str | Keep | None = KEEP
+    server_name: str | Keep | None = KEEP
+    auth: Auth | Keep = KEEP
+    username: str | Keep | None = KEEP
+    envelope_sender: str | Keep | None = KEEP
+    sender_address: str | Keep | None = KEEP
+    sender_name: str | Keep | None = KEEP
+    reply_to_address: str | Keep | None = KEEP
+    reply_to_name: str | Keep | None = KEEP
+    recipient_filter: str | Keep | None = KEEP
+    ehlo_name: str | Keep | None = KEEP
+    extras: Mapping[str, Mapping[str, Any]] | Keep = KEEP
+    password: Secret | Keep | None = KEEP
+
+    def settings(self) -> dict[str, Any]:
+        """What it says about the profile proper, by field name, without the password."""
+        said = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "password"}
+        return {name: value for name, value in said.items() if value is not KEEP}
+
+    def without(self, shown: "Patch") -> "Patch":
+        """The mirror rule (design section 3, rule 4): a field that comes back as it was shown is not a change."""
+        same = {name: KEEP for name, value in self.settings().items() if getattr(shown, name) == value}
+        return replace(self, **same)
+
+
+def apply(profile: Profile | None, patch: Patch) -> Profile:
+    """The profile after the change. Raises Invalid. Without a profile the patch must at least name a host."""
+    said = patch.settings()
+    if profile is None:
+        if "host" not in said:
+            raise Invalid("host", "There are no settings yet: give at least the relay's host.")
+        return Profile(**said)
+    return replace(profile, **said)
+
+
+def destination(profile: Profile) -> tuple[object, ...]:
+    """What a relay secret is bound to: every field that is not marked harmless, in order."""
+    return tuple(getattr(profile, name) for name in DESTINATION_FIELDS)
+
+
+def keep_or_replace_secret(
+    before: Profile | None, after: Profile, patch: Patch, stored: Secret | None
+) -> Secret | None:
+    """The one destination rule, for every way in: the secret that goes with `after`.
+
+    A stored secret stays only where it was meant to go. Raises SecretNeeded when the destination changed and the secret
+    was not given again, and Invalid when login is on and there is none.
+    """
+    if isinstance(patch.password, Secret) and patch.password:
+        return _checked_password(patch.password)
+    if patch.password is not KEEP:  # None or empty: cleared on request
+        stored = None
+    if stored is not None and (before is None or destination(before) != destination(after)):
+        changed = [n for n in DESTINATION_FIELDS if before is None or getattr(before, n) != getattr(after, n)]
+        raise SecretNeeded(
+            "password",
+            f"Give the password again: {', '.join(changed)} changed, and a stored password is only ever sent to the "
+            "relay that it was entered for.",
+        )
+    if stored is None and after.auth is Auth.PASSWORD:
+        raise Invalid("password", "To log in at the relay a password is needed; give one or switch login off.")
+    return stored
+
+
+def changed_fields(before: Profile | None, after: Profile) -> dict[str, tuple[Any, Any]]:
+    """Field by field, what was and what is: the diff that a revision keeps. Secrets are not in it."""
+    names = [f.name for f in fields(Profile)]
+    old = {name: getattr(before, name) if before else None for name in names}
+    new = {name: getattr(after, name) for name in names}
+    return {name: (old[name], new[name]) for name in names if old[name] != new[name]}
+
+
+def host_name(text: str, field_name: str = "host") -> str:
+    """A relay's host: a domain name as A-labels, or an IP address in its one canonical spelling. Raises Invalid."""
+    if not text.strip():
+        raise Invalid(field_name, "The relay's host name is missing.")
+    text = text.strip().rstrip(".")
+    try:
+        return str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        pass
+    try:
+        return domain_name(text, field_name)
+    except Invalid:
+        raise Invalid(
+            field_name, "The host must be a plain host name (smtp.company.com) or IP address, without port or scheme."
+        ) from None
+
+
+def _check_text(name: str, value: str | None) -> None:
+    if value is None:
+        return
+    limit = LONGEST_TEXT if name != "recipient_filter" else 64 * LONGEST_TEXT
+    if len(value) > limit:
+        raise Invalid(name, f"This is longer than {limit} characters.")
+    if _CONTROL.search(value):
+        raise Invalid(name, "This must be one line without control characters.")
+
+
+def _canonical_address(profile: Profile, name: str) -> None:
+    value = getattr(profile, name)
+    if value is not None:
+        object.__setattr__(profile, name, str(Address.parse(value, name)))
+
+
+def _check_filter_says_something(text: str | None) -> None:
+    # A filter that is there but blank would read as "everyone": the one mistake that a filter exists to prevent.
+    if text is not None and not text.strip():
+        raise Invalid("recipient_filter", "The filter has no usable pattern; leave it out to allow everyone.")
+
+
+def _checked_password(password: Secret) -> Secret:
+    text = password.reveal()
+    if len(text) > LONGEST_PASSWORD:
+        raise Invalid("password", f"The password is longer than {LONGEST_PASSWORD} characters.")
+    if "\x00" in text:
+        raise Invalid("password", "The password has a NUL character, which no SMTP login can carry.")  # RFC 4616
+    if not text.strip("*•●"):
+        raise Invalid(
+            "password",
+            "The password is only a mask of stars; leave it out to keep the stored one, or give the real one.",
+        )
+    return password
