@@ -147,11 +147,14 @@ def decide(outcome: Outcome, *, attempt: int, expires_at: int, on_doubt: OnDoubt
         case InDoubt() | Deferred():
             if now >= expires_at:
                 return Finish(State.EXPIRED)
-            return TryAgain(at=min(now + wait(attempt, dice), expires_at), counts=costs_an_attempt(outcome))
+            if waits_for_the_lane(outcome):
+                return TryAgain(at=now, counts=False)
+            return TryAgain(at=min(now + wait(attempt, dice), expires_at), counts=True)
 
 
-def costs_an_attempt(outcome: Outcome) -> bool:
-    return not (isinstance(outcome, Deferred) and outcome.scope in (Scope.RELAY, Scope.PROFILE))
+def waits_for_the_lane(outcome: Outcome) -> bool:
+    """Whether the relay or the settings failed, so that the whole lane rests and the message loses nothing."""
+    return isinstance(outcome, Deferred) and outcome.scope in (Scope.RELAY, Scope.PROFILE)
 
 
 def wait(attempt: int, dice: float) -> int:
@@ -164,9 +167,13 @@ def wait(attempt: int, dice: float) -> int:
     return int(seconds * SECOND * (1 - JITTER + 2 * JITTER * dice))
 
 
-def rest(failures: int, dice: float) -> int:
-    """Microseconds that a lane rests after its relay failed `failures` times in a row: 5 s doubling to 10 min."""
-    seconds = min(5 * 2 ** min(failures - 1, 20), 600)
+def rest(scope: Scope, failures: int, dice: float) -> int:
+    """Microseconds that a lane rests after `failures` attempts in a row failed for everyone.
+
+    A relay that is away is asked again after 5 s, doubling to 10 min. Wrong settings wait for an administrator (saving
+    new ones ends the rest) and are tried at most three times an hour, so that no account is locked out.
+    """
+    seconds = 1600 if scope is Scope.PROFILE else min(5 * 2 ** min(failures - 1, 20), 600)
     return int(seconds * SECOND * (1 - JITTER + 2 * JITTER * dice))
 
 

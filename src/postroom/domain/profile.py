@@ -65,7 +65,7 @@ class Profile:
     ehlo_name: str | None = field(default=None, metadata={"harmless": True})  # None means this machine's own
     # What one dialect can say and no other: kept so that its GET gives back what was PUT. By dialect, then by field.
     extras: Mapping[str, Mapping[str, Any]] = field(
-        default=MappingProxyType({}), metadata={"harmless": True}, hash=False
+        default_factory=lambda: MappingProxyType({}), metadata={"harmless": True}, hash=False
     )
 
     def __post_init__(self) -> None:

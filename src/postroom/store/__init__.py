@@ -1,0 +1,1 @@
+"""Everything durable, and the only SQL: one text for SQLite and PostgreSQL."""

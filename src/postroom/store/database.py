@@ -1,0 +1,270 @@
+"""SQLite or PostgreSQL by URL, and the one writer that every change goes through.
+
+Group commit without a timer: while one transaction commits, what callers ask for gathers; the next transaction takes it
+all, one statement per kind. The running commit is the batching clock (`research/performance.md` section 7).
+
+A `Batch` is a function `(connection, items) -> results`, one result per item in order; a result that is an exception is
+raised to its caller alone. Everything it does is durable (SQLite: WAL with synchronous=FULL) before anyone is answered.
+"""
+
+import asyncio
+import fcntl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, TypeVar, cast
+
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.engine import URL
+
+from postroom.domain.problems import Unavailable
+
+T = TypeVar("T")
+R = TypeVar("R")
+Batch = Callable[[Connection, Sequence[T]], Sequence[R | Exception]]
+Clock = Callable[[Connection], int]
+
+MOST_PER_COMMIT = 1000
+READERS = 4
+_MIGRATION_LOCK = 0x706F7374726F6F6D  # "postroom", for pg_advisory_lock
+_STOP = object()
+
+
+@dataclass(slots=True)
+class _Job:
+    batch: Callable[..., Any]
+    item: Any
+    future: "asyncio.Future[Any]"
+    result: Any = field(default=None)
+
+
+class Database:
+    """Opened by `Database.open`; `read` and `fold`/`write` are all that anyone needs."""
+
+    def __init__(self, writer: Engine, readers: Engine, clock: Clock, held: "IO[str] | None" = None) -> None:
+        self.writer = writer
+        self.readers = readers
+        self.now = clock
+        self.commits = 0  # transactions so far, for the benchmark and metrics
+        self._held = held
+        self._jobs: deque[Any] = deque()
+        self._work = threading.Event()
+        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self._thread = threading.Thread(target=self._write_until_stopped, name="writer", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def open(cls, url: str, *, data_dir: Path, clock: Clock | None = None) -> "Database":
+        """Open and bring the tables up to date. Raises Unavailable when another process holds the data directory."""
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            held = hold(data_dir)
+            writer = _sqlite_engine(parsed, "BEGIN IMMEDIATE", pool_size=1)
+            migrate(writer)
+            return cls(writer, _sqlite_engine(parsed, "BEGIN", pool_size=READERS), clock or _process_clock, held)
+        engine = _postgresql_engine(parsed)
+        migrate(engine)
+        return cls(engine, engine, clock or _database_clock)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.writer.dialect.name == "sqlite"
+
+    async def read(self, ask: Callable[[Connection], T]) -> T:
+        """Run `ask` on a reading connection, in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, ask)
+
+    async def write(self, step: Callable[[Connection], T]) -> T:
+        """Run `step` in its own savepoint of the next transaction; returns once that is durable."""
+        return cast("T", await self.fold(_each_alone, step))
+
+    def fold(self, batch: Batch[T, R], item: T) -> "asyncio.Future[R]":
+        """Have `item` done by `batch` together with the others of its kind, in the next transaction."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._jobs.append(_Job(batch, item, future))
+        self._work.set()
+        return future
+
+    async def close(self) -> None:
+        """Finish what was asked for, then close."""
+        self._jobs.append(_STOP)
+        self._work.set()
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        self._pool.shutdown()
+        self.readers.dispose()
+        self.writer.dispose()
+        if self._held:
+            self._held.close()
+
+    def _read(self, ask: Callable[[Connection], T]) -> T:
+        with self.readers.connect() as connection:
+            return ask(connection)
+
+    def _write_until_stopped(self) -> None:
+        while True:
+            self._work.wait()
+            self._work.clear()  # before looking, so that what comes now is seen or wakes us again
+            while jobs := self._gathered():
+                if jobs[-1] is _STOP:
+                    self._do(jobs[:-1])
+                    return
+                self._do(jobs)
+
+    def _gathered(self) -> list[Any]:
+        """What has come in, at most a commit's worth, ending with _STOP if that was among it."""
+        jobs: list[Any] = []
+        while self._jobs and len(jobs) < MOST_PER_COMMIT and (not jobs or jobs[-1] is not _STOP):
+            jobs.append(self._jobs.popleft())
+        return jobs
+
+    def _do(self, jobs: list[_Job]) -> None:
+        if jobs:
+            self._commit_all_or_each(jobs)
+            _answer(jobs)
+
+    def _commit_all_or_each(self, jobs: list[_Job]) -> None:
+        """One transaction for all; if a statement in it fails, one for each, so that nobody fails for another."""
+        try:
+            self._commit(jobs)
+        except _NotCommitted as failure:
+            if len(jobs) == 1 or failure.in_commit:
+                for job in jobs:
+                    job.result = failure.cause
+                return
+            for job in jobs:
+                self._commit_all_or_each([job])
+
+    def _commit(self, jobs: list[_Job]) -> None:
+        in_commit = False
+        try:
+            with self.writer.connect() as connection:
+                connection.begin()
+                for batch, ours in _by_kind(jobs):
+                    results = batch(connection, [job.item for job in ours])
+                    for job, result in zip(ours, results, strict=True):
+                        job.result = result
+                in_commit = True
+                connection.commit()
+            self.commits += 1
+        except Exception as error:
+            # After a failed COMMIT nobody can know what is on disk: it is reported, never repeated (PostgreSQL's
+            # fsync lesson of 2018; security-reliability.md section 2).
+            raise _NotCommitted(error, in_commit) from error
+
+
+class _NotCommitted(Exception):
+    def __init__(self, cause: Exception, in_commit: bool) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+        self.in_commit = in_commit
+
+
+def hold(data_dir: Path) -> IO[str]:
+    """Take the data directory for this process alone: SQLite has exactly one writing process, which also does every
+    checkpoint (its WAL-reset bug before 3.51.3 needs two). Raises Unavailable when it is taken."""
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = (data_dir / "lock").open("w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.close()
+        raise Unavailable(f"Another Postroom process is using the data directory {data_dir}.") from None
+    return handle
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the tables up to date, one process at a time."""
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()
+
+
+def _sqlite_engine(url: URL, begin: str, pool_size: int) -> Engine:
+    engine = create_engine(url, pool_size=pool_size, max_overflow=0, connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, else the driver says the deferred kind
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "busy_timeout=5000",
+            "foreign_keys=ON",
+            "cache_size=-16000",
+        ):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def say_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    # READ COMMITTED is what SKIP LOCKED and ON CONFLICT are thought out for; a server's default may differ.
+    url = url.set(drivername="postgresql+psycopg")
+    return create_engine(
+        url, isolation_level="READ COMMITTED", pool_size=READERS + 1, max_overflow=4, pool_pre_ping=True
+    )
+
+
+def _process_clock(_connection: Connection) -> int:
+    return time.time_ns() // 1000
+
+
+def _database_clock(connection: Connection) -> int:
+    """PostgreSQL's: with several machines only one clock may decide about leases."""
+    microseconds = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+    return int(connection.execute(microseconds).scalar_one())
+
+
+def _each_alone(connection: Connection, steps: Sequence[Callable[[Connection], T]]) -> list[T | Exception]:
+    return [_in_savepoint(connection, step) for step in steps]
+
+
+def _in_savepoint(connection: Connection, step: Callable[[Connection], T]) -> T | Exception:
+    try:
+        with connection.begin_nested():
+            return step(connection)
+    except Exception as error:
+        return error
+
+
+def _by_kind(jobs: list[_Job]) -> Iterable[tuple[Callable[..., Any], list[_Job]]]:
+    """Jobs of a kind together, kinds in the order in which they first came."""
+    kinds: dict[Callable[..., Any], list[_Job]] = {}
+    for job in jobs:
+        kinds.setdefault(job.batch, []).append(job)
+    return kinds.items()
+
+
+def _answer(jobs: list[_Job]) -> None:
+    """Hand the results over, one call per event loop (nearly always the only one)."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
+    for job in jobs:
+        loops.setdefault(job.future.get_loop(), []).append(job)
+    for loop, ours in loops.items():
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_resolve, ours)
+
+
+def _resolve(jobs: list[_Job]) -> None:
+    for job in jobs:
+        if job.future.done():  # its caller went away
+            continue
+        if isinstance(job.result, Exception):
+            job.future.set_exception(job.result)
+        else:
+            job.future.set_result(job.result)

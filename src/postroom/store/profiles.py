@@ -1,0 +1,165 @@
+"""Profiles and their revisions. A revision is never changed; the profile row says which one is in force."""
+
+import json
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from postroom.domain.problems import NotFound
+from postroom.domain.profile import Auth, Profile, Security
+from postroom.store.schema import lane, profile, revision
+
+UNKNOWN = "There is no such profile."
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who made a revision, and in which dialect."""
+
+    name: str
+    key_id: str
+    dialect: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProfile:
+    """A profile as it stands, with what is known about it. The password is only its sealed form."""
+
+    tenant_id: int
+    id: int
+    name: str
+    is_default: bool
+    revision: int
+    lane: int
+    settings: Profile
+    sealed_password: str | None
+    changed_at: int
+    author: str
+    dialect: str
+    trouble: str | None  # why its mail waits, if it does
+    rests_until: int | None
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """What its password is sealed to."""
+        return ("profile", self.tenant_id, self.id, "password")
+
+
+_STANDING = (
+    select(
+        profile, revision.c.settings, revision.c.sealed_password, revision.c.changed_at, revision.c.author,
+        revision.c.dialect, lane.c.trouble, lane.c.rests_until,
+    )
+    .join(revision, (revision.c.tenant_id == profile.c.tenant_id) & (revision.c.profile_id == profile.c.id)
+          & (revision.c.number == profile.c.revision))
+    .join(lane, lane.c.id == profile.c.lane)
+    .where(profile.c.deleted_at.is_(None))
+)  # fmt: skip
+
+
+def find(connection: Connection, tenant_id: int, profile_id: int | None) -> StoredProfile | None:
+    """A tenant's profile, or with None its default one."""
+    which = profile.c.is_default if profile_id is None else profile.c.id == profile_id
+    row = connection.execute(_STANDING.where(profile.c.tenant_id == tenant_id, which)).one_or_none()
+    return _read(row) if row else None
+
+
+def get(connection: Connection, tenant_id: int, profile_id: int | None) -> StoredProfile:
+    """Raises NotFound."""
+    found = find(connection, tenant_id, profile_id)
+    if found is None:
+        raise NotFound(UNKNOWN if profile_id is not None else "There are no SMTP settings yet.")
+    return found
+
+
+def every(connection: Connection, tenant_id: int) -> list[StoredProfile]:
+    wanted = _STANDING.where(profile.c.tenant_id == tenant_id).order_by(profile.c.id)
+    return [_read(row) for row in connection.execute(wanted)]
+
+
+def by_lanes(connection: Connection, lanes: list[int]) -> dict[int, StoredProfile]:
+    """The profiles in force of these lanes; one that was deleted is missing."""
+    rows = connection.execute(_STANDING.where(profile.c.lane.in_(lanes)))
+    return {row.lane: _read(row) for row in rows}
+
+
+def add(connection: Connection, tenant_id: int, name: str, *, now: int) -> tuple[int, int]:
+    """A new profile without a revision yet; returns its id and its lane. The first of a tenant is the default."""
+    last = select(func.coalesce(func.max(profile.c.id), 0)).where(profile.c.tenant_id == tenant_id)
+    profile_id = connection.execute(last).scalar_one() + 1
+    has_default = find(connection, tenant_id, None) is not None
+    new_lane = insert(lane).values(ready=False, vt=0, failures=0).returning(lane.c.id)
+    lane_id = connection.execute(new_lane).scalar_one()
+    connection.execute(
+        insert(profile).values(
+            tenant_id=tenant_id, id=profile_id, name=name, is_default=not has_default, revision=0, lane=lane_id,
+            created_at=now,
+        )
+    )  # fmt: skip
+    return profile_id, lane_id
+
+
+def revise(
+    connection: Connection, tenant_id: int, profile_id: int, settings: Profile, *,
+    sealed_password: str | None, changes: dict[str, Any], author: Author, now: int,
+) -> int:  # fmt: skip
+    """Write the next revision and put it in force; returns its number. The lane starts afresh with it."""
+    ours = (profile.c.tenant_id == tenant_id) & (profile.c.id == profile_id)
+    bump = update(profile).where(ours).values(revision=profile.c.revision + 1).returning(profile.c.revision)
+    number: int = connection.execute(bump).scalar_one()
+    connection.execute(
+        insert(revision).values(
+            tenant_id=tenant_id, profile_id=profile_id, number=number, settings=_to_json(settings),
+            sealed_password=sealed_password, changes=json.dumps(changes, ensure_ascii=False, default=str),
+            changed_at=now, author=author.name, key_id=author.key_id, dialect=author.dialect,
+        )
+    )  # fmt: skip
+    its_lane = select(profile.c.lane).where(ours).scalar_subquery()
+    connection.execute(
+        update(lane).where(lane.c.id == its_lane).values(failures=0, trouble=None, rests_until=None, wake_at=now)
+    )
+    return number
+
+
+def name_it(connection: Connection, tenant_id: int, profile_id: int, name: str) -> None:
+    ours = (profile.c.tenant_id == tenant_id) & (profile.c.id == profile_id)
+    connection.execute(update(profile).where(ours).values(name=name))
+
+
+def make_default(connection: Connection, tenant_id: int, profile_id: int) -> None:
+    connection.execute(
+        update(profile).where(profile.c.tenant_id == tenant_id).values(is_default=profile.c.id == profile_id)
+    )
+
+
+def delete(connection: Connection, stored: StoredProfile, now: int) -> None:
+    """Out of force; its revisions stay for the audit. If it was the default, the oldest that is left becomes it."""
+    ours = (profile.c.tenant_id == stored.tenant_id) & (profile.c.id == stored.id)
+    connection.execute(update(profile).where(ours).values(deleted_at=now, is_default=False))
+    heirs = select(func.min(profile.c.id)).where(
+        profile.c.tenant_id == stored.tenant_id, profile.c.deleted_at.is_(None)
+    )
+    heir = connection.execute(heirs).scalar()
+    if stored.is_default and heir is not None:
+        make_default(connection, stored.tenant_id, heir)
+
+
+def _to_json(settings: Profile) -> str:
+    said = {f.name: getattr(settings, f.name) for f in fields(settings)}
+    said["extras"] = {name: dict(kept) for name, kept in settings.extras.items()}
+    return json.dumps(said, ensure_ascii=False)
+
+
+def _from_json(text: str) -> Profile:
+    said = json.loads(text)
+    return Profile(**said | {"security": Security(said["security"]), "auth": Auth(said["auth"])})
+
+
+def _read(row: Row[tuple[Any, ...]]) -> StoredProfile:
+    return StoredProfile(
+        tenant_id=row.tenant_id, id=row.id, name=row.name, is_default=row.is_default, revision=row.revision,
+        lane=row.lane, settings=_from_json(row.settings), sealed_password=row.sealed_password,
+        changed_at=row.changed_at, author=row.author, dialect=row.dialect, trouble=row.trouble,
+        rests_until=row.rests_until,
+    )  # fmt: skip

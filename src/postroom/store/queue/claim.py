@@ -1,0 +1,198 @@
+"""Claiming deliveries under a lease, and what is written about them while they are in a worker's hands."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+
+from sqlalchemy import ColumnElement, Connection, bindparam, case, literal, select, text, update
+
+from postroom.domain.delivery import SECOND
+from postroom.domain.message import OnDoubt
+from postroom.store.ids import new_id
+from postroom.store.queue.lanes import wake_all_with_due, wake_at_next, wake_by, wake_due
+from postroom.store.schema import body, lane, message, queue
+
+LANES_AT_ONCE = 40
+SECOND_LOOK = SECOND  # an emptied lane is looked at once more: another machine may have added to it meanwhile
+SPARE_LEASE = 10 * SECOND  # the final dot is only sent with this much of the lease left
+
+Clock = Callable[[Connection], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a worker can take now: `most` rows, `per_lane` where it knows a lane's limit (0: none), leased until
+    now + `lease` microseconds."""
+
+    most: int
+    lease: int
+    most_per_lane: int
+    full_lanes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One delivery in a worker's hands. `in_doubt`: an earlier attempt may have got through."""
+
+    id: str
+    lane: int
+    message_id: str
+    recipient: str
+    attempt: int
+    crashes: int
+    expires_at: int
+    on_doubt: OnDoubt
+    in_doubt: bool
+    lease: str
+
+
+def claimer(now: Clock) -> Callable[[Connection, Sequence[Wanted]], list[list[Claim] | Exception]]:
+    """The claiming batch, by the database's clock."""
+
+    def claim(connection: Connection, wishes: Sequence[Wanted]) -> list[list[Claim] | Exception]:
+        return [_claim(connection, wanted, now(connection)) for wanted in wishes]
+
+    return claim
+
+
+def _claim(connection: Connection, wanted: Wanted, now: int) -> list[Claim]:
+    wake_due(connection, now)
+    lease = new_id(now)
+    claims: list[Claim] = []
+    skip = set(wanted.full_lanes)
+    while len(claims) < wanted.most:
+        lanes = _least_served(connection, skip)
+        if not lanes:
+            break
+        share = min(max(1, (wanted.most - len(claims)) // len(lanes)), wanted.most_per_lane)
+        ids = _due_ids(connection, list(lanes), share, now)
+        found = _lease(connection, ids, lease, now + wanted.lease, now) if ids else []
+        claims += found
+        _serve(connection, lanes, found, share, now)
+        skip |= lanes.keys()
+    return claims
+
+
+def _least_served(connection: Connection, skip: set[int]) -> dict[int, int]:
+    ready = select(lane.c.id, lane.c.vt).where(lane.c.ready).order_by(lane.c.vt).limit(LANES_AT_ONCE)
+    if skip:
+        ready = ready.where(lane.c.id.not_in(sorted(skip)))
+    rows = connection.execute(ready.with_for_update(skip_locked=True))
+    return {row.id: row.vt for row in rows}
+
+
+def _due_ids(connection: Connection, lanes: list[int], share: int, now: int) -> list[str]:
+    # Written out per lane: each arm is one short range scan, on both databases (PostgreSQL turned a joined LIMIT into
+    # a scan of everything; performance.md section 6). Nobody else claims from these lanes: their rows are locked.
+    arm = "SELECT id FROM (SELECT id FROM queue WHERE lane = {} AND due_at <= :now ORDER BY due_at, id LIMIT {}) AS {}"
+    arms = (arm.format(int(each), int(share), f"lane_{n}") for n, each in enumerate(lanes))
+    return list(connection.execute(text(" UNION ALL ".join(arms)), {"now": now}).scalars())
+
+
+def _lease(connection: Connection, ids: list[str], lease: str, until: int, now: int) -> list[Claim]:
+    died = case((queue.c.lease.is_(None), 0), else_=1)
+    take = (
+        update(queue)
+        .where(queue.c.id.in_(ids), queue.c.due_at <= now)
+        .values(due_at=until, lease=lease, attempt=queue.c.attempt + 1, crashes=queue.c.crashes + died)
+        .returning(queue)
+    )
+    rows = connection.execute(take)
+    claims = [
+        Claim(
+            row.id, row.lane, row.message_id, row.recipient, row.attempt, row.crashes, row.expires_at,
+            OnDoubt.HOLD if row.hold_in_doubt else OnDoubt.RETRY, row.in_doubt, row.lease,
+        )
+        for row in rows
+    ]  # fmt: skip
+    return sorted(claims, key=attrgetter("lane", "id"))
+
+
+def _serve(connection: Connection, lanes: dict[int, int], claims: list[Claim], share: int, now: int) -> None:
+    """Charge the lanes for what they were given; one that had less than its share to give is no longer ready."""
+    given = dict.fromkeys(lanes, 0)
+    for claim in claims:
+        given[claim.lane] += 1
+    rows = [{"the_lane": each, "the_vt": lanes[each] + count, "still": count >= share} for each, count in given.items()]
+    charge = update(lane).where(lane.c.id == bindparam("the_lane"))
+    connection.execute(charge.values(vt=bindparam("the_vt"), ready=bindparam("still")), rows)
+    emptied = {each: count for each, count in given.items() if count < share}
+    wake_by(connection, {each: now + SECOND_LOOK for each, count in emptied.items() if count})
+    wake_at_next(connection, [each for each, count in emptied.items() if not count])
+
+
+def contents(connection: Connection, message_ids: Iterable[str]) -> dict[str, tuple[str, bytes]]:
+    """Envelope sender and bytes of each message."""
+    wanted = (
+        select(message.c.id, message.c.envelope_sender, body.c.content)
+        .join(body, body.c.message_id == message.c.id)
+        .where(message.c.id.in_(list(message_ids)))
+    )
+    return {row.id: (row.envelope_sender, row.content) for row in connection.execute(wanted)}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Claims under one lease, for `mark_in_doubt`, `renew` and `release`."""
+
+    lease: str
+    ids: tuple[str, ...]
+
+
+def doubter(now: Clock) -> Callable[[Connection, Sequence[Held]], list[bool | Exception]]:
+    """The batch that marks claims as in doubt, before their final dot. True when all of them are still ours, with lease
+    to spare; else the dot must not be sent."""
+
+    def mark(connection: Connection, marks: Sequence[Held]) -> list[bool | Exception]:
+        ours = _touch(connection, marks, {"in_doubt": True}, queue.c.due_at > now(connection) + SPARE_LEASE)
+        return [all(each in ours for each in mark.ids) for mark in marks]
+
+    return mark
+
+
+def renewer(now: Clock, lease: int) -> Callable[[Connection, Sequence[Held]], list[Exception | None]]:
+    """The batch that keeps claims for another lease (microseconds)."""
+
+    def renew(connection: Connection, held: Sequence[Held]) -> list[Exception | None]:
+        _touch(connection, held, {"due_at": now(connection) + lease}, literal(True))
+        return [None] * len(held)
+
+    return renew
+
+
+def releaser(now: Clock) -> Callable[[Connection, Sequence[Held]], list[Exception | None]]:
+    """The batch that gives claims back untried, at no cost to them."""
+
+    def release(connection: Connection, held: Sequence[Held]) -> list[Exception | None]:
+        at = now(connection)
+        values = {"due_at": at, "lease": None, "attempt": queue.c.attempt - 1}
+        _touch(connection, held, values, literal(True))
+        wake_all_with_due(connection, at)
+        return [None] * len(held)
+
+    return release
+
+
+def _touch(
+    connection: Connection, held: Sequence[Held], values: Mapping[str, object], only: ColumnElement[bool]
+) -> set[str]:
+    """Update what is still under its lease; returns the ids of that."""
+    touched: set[str] = set()
+    for lease, ids in by_lease(held):
+        ours = update(queue).where(queue.c.id.in_(ids), queue.c.lease == lease, only)
+        touched.update(connection.execute(ours.values(values).returning(queue.c.id)).scalars())
+    return touched
+
+
+def by_lease(held: Sequence[Held]) -> Iterable[tuple[str, list[str]]]:
+    for lease, group in groupby(sorted(held, key=attrgetter("lease")), attrgetter("lease")):
+        yield lease, [each for one in group for each in one.ids]
+
+
+def recover(connection: Connection, now: int) -> int:
+    """After a start with the database to ourselves: whatever is leased belonged to the dead, so it is due. How many."""
+    dead = update(queue).where(queue.c.lease.is_not(None), queue.c.due_at > now).values(due_at=now)
+    freed = connection.execute(dead).rowcount
+    wake_all_with_due(connection, now)
+    return freed
