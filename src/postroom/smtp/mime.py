@@ -137,6 +137,7 @@ def _multipart(subtype: str, parts: list[Part]) -> Part:
         digest.update(part.content)
     boundary = f"=_{subtype[0]}{digest.hexdigest()}"
     between = f"--{boundary}\r\n".encode()
-    pieces = [piece for part in parts for piece in (between, block(part.fields), part.content)]
+    # The line break before a boundary belongs to it (RFC 2046 5.1.1), so the content's own one needs another.
+    pieces = [piece for part in parts for piece in (between, block(part.fields), part.content, b"\r\n")]
     pieces.append(f"--{boundary}--\r\n".encode())
     return Part({"Content-Type": f'multipart/{subtype};\r\n boundary="{boundary}"'}, b"".join(pieces))

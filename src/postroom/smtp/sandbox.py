@@ -33,6 +33,7 @@ LONGEST_PARAMETERS: Final = 4096  # and quadratically slower with the length of 
 
 _log = logging.getLogger("postroom.sandbox")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_FOLD = re.compile(r"[\r\n]+(?=[ \t])")
 _CONTAINER = re.compile(rb"(?:multipart|message)/", re.IGNORECASE)
 _LONG_PARAMETERS = re.compile(
     rb"(?:\A|[\r\n])content-[a-z-]+:(?:[^\r\n]|[\r\n]+[ \t]){%d}" % LONGEST_PARAMETERS, re.IGNORECASE
@@ -178,11 +179,11 @@ def read(content: bytes) -> Reading:
 
 def _header_of(mail: "Message[str, str]") -> Reading:
     return Reading(
-        subject=_header(mail, "Subject"),
-        from_=_header(mail, "From"),
-        to=_header(mail, "To"),
-        date=_header(mail, "Date"),
-        message_id=_header(mail, "Message-ID"),
+        subject=_header(mail, "subject"),
+        from_=_header(mail, "from"),
+        to=_header(mail, "to"),
+        date=_header(mail, "date"),
+        message_id=_header(mail, "message-id"),
     )
 
 
@@ -195,8 +196,14 @@ def _tried(reading: Callable[[], T], otherwise: T) -> T:
 
 
 def _header(mail: "Message[str, str]", name: str) -> str:
-    raw = _tried(lambda: str(mail.get(name, "")), "")[:LONGEST_HEADER]
-    return _one_line(_tried(lambda: str(make_header(decode_header(raw))), raw))
+    raw = next((value for key, value in mail.raw_items() if key.lower() == name), "")[:LONGEST_HEADER]
+    # The parser hides octets above 127 in surrogates; mostly they are UTF-8 (RFC 6532).
+    text = _FOLD.sub("", raw.encode("ascii", "surrogateescape").decode("utf-8", "replace"))
+    return _one_line(_decoded(text))
+
+
+def _decoded(text: str) -> str:
+    return _tried(lambda: str(make_header(decode_header(text))), text)
 
 
 def _one_line(text: str) -> str:
@@ -229,5 +236,4 @@ def _words(part: "Message[str, str]") -> str:
 
 def _described(part: "Message[str, str]") -> tuple[str, str, int]:
     filename = (_tried(part.get_filename, None) or "")[:LONGEST_HEADER]
-    shown = _tried(lambda: str(make_header(decode_header(filename))), filename)
-    return _one_line(shown)[:LONGEST_NAME], _one_line(_kind(part)), len(_content(part))
+    return _one_line(_decoded(filename))[:LONGEST_NAME], _one_line(_kind(part)), len(_content(part))
