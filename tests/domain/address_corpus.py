@@ -34,7 +34,8 @@ ATTACKS: dict[str, list[str]] = {
     "dots of other scripts": ["bob@good。example", "bob@good｡example", "bob@evil。good.example", "b。ob@good.example"],
     "ligatures and compatibility letters": [
         "ﬁ@good.example", "ſ@good.example", "bob@ﬁ.good.example", "bob@good.examplﬁ", "Ⅳ@good.example",
-        "①@good.example", "bob@ɡood.example", "bob@good.exampⅼe", "\u212a@good.example", "bob@\u212a.good.example", "bob@ⓖood.example",
+        "①@good.example", "bob@ɡood.example", "bob@good.exampⅼe", "\u212a@good.example", "bob@\u212a.good.example",
+        "bob@ⓖood.example",
         "𝐛ob@good.example", "bob@𝗀ood.example", "ª@good.example", "bob℀@good.example",
     ],
     "dotless and long s": ["bob@good.exampıe", "bob@gooſ.example", "bob@good.examplE\u0307", "bob@ıgood.example"],

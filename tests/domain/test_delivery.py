@@ -21,11 +21,11 @@ from postroom.domain.delivery import (
     Stage,
     State,
     TryAgain,
-    costs_an_attempt,
     decide,
     rest,
     summary,
     wait,
+    waits_for_the_lane,
 )
 from postroom.domain.message import OnDoubt
 
@@ -64,14 +64,19 @@ def test_a_mail_in_doubt_is_tried_again_when_that_was_asked_for():
     assert decision == TryAgain(NOW + FIRST_WAIT * SECOND, counts=True)
 
 
-@pytest.mark.parametrize(
-    ("scope", "counts"),
-    [(Scope.RECIPIENT, True), (Scope.MESSAGE, True), (Scope.RELAY, False), (Scope.PROFILE, False)],
-)
-def test_only_what_is_about_the_mail_is_held_against_it(scope: Scope, counts: bool):
+@pytest.mark.parametrize("scope", [Scope.RECIPIENT, Scope.MESSAGE])
+def test_what_is_about_the_mail_is_held_against_it_and_waits(scope: Scope):
     decision = decide(deferred(scope), attempt=1, expires_at=LATER, on_doubt=OnDoubt.RETRY, now=NOW, dice=0.5)
-    assert decision == TryAgain(NOW + FIRST_WAIT * SECOND, counts)
-    assert costs_an_attempt(deferred(scope)) is counts
+    assert decision == TryAgain(NOW + FIRST_WAIT * SECOND, counts=True)
+    assert not waits_for_the_lane(deferred(scope))
+
+
+@pytest.mark.parametrize("scope", [Scope.RELAY, Scope.PROFILE])
+@pytest.mark.parametrize("attempt", [1, 9])
+def test_what_is_about_the_relay_or_the_settings_costs_nothing_because_the_lane_rests(scope: Scope, attempt: int):
+    decision = decide(deferred(scope), attempt=attempt, expires_at=LATER, on_doubt=OnDoubt.RETRY, now=NOW, dice=0.5)
+    assert decision == TryAgain(NOW, counts=False)
+    assert waits_for_the_lane(deferred(scope))
 
 
 @pytest.mark.parametrize("outcome", [IN_DOUBT, *(deferred(scope) for scope in Scope)])
@@ -82,14 +87,14 @@ def test_what_is_not_over_by_its_time_expires(outcome: Outcome, late: int):
 
 
 @given(outcomes, st.integers(1, 1000), st.integers(1, 10**13), dice)
-def test_a_next_try_is_in_the_future_and_never_past_the_expiry(
+def test_a_next_try_is_never_in_the_past_and_never_past_the_expiry(
     outcome: Outcome, attempt: int, left: int, chance: float
 ):
     decision = decide(
         outcome, attempt=attempt, expires_at=NOW + left, on_doubt=OnDoubt.RETRY, now=NOW, dice=chance
     )  # fmt: skip
     if isinstance(decision, TryAgain):
-        assert NOW < decision.at <= NOW + left
+        assert NOW + (1 if decision.counts else 0) <= decision.at <= NOW + left
     else:
         assert decision.state in FINAL
 
@@ -110,9 +115,14 @@ def test_the_dice_spread_the_retries():
 
 
 @given(st.integers(1, 10_000), dice)
-def test_a_lane_rests_between_seconds_and_minutes(failures: int, chance: float):
-    assert 3 * SECOND < rest(failures, chance) <= 750 * SECOND
-    assert rest(failures, chance) <= rest(failures + 1, chance)
+def test_a_lane_whose_relay_is_away_rests_between_seconds_and_minutes(failures: int, chance: float):
+    assert 3 * SECOND < rest(Scope.RELAY, failures, chance) <= 750 * SECOND
+    assert rest(Scope.RELAY, failures, chance) <= rest(Scope.RELAY, failures + 1, chance)
+
+
+@given(st.integers(1, 10_000), dice)
+def test_wrong_settings_are_tried_at_most_three_times_an_hour(failures: int, chance: float):
+    assert 3600 * SECOND / 3 <= rest(Scope.PROFILE, failures, chance) <= 3600 * SECOND
 
 
 @pytest.mark.parametrize(
