@@ -582,7 +582,8 @@ def test_twenty_thousand_random_headers_add_no_field_and_take_little_time():
         {"Subject": "x" * 990},
         {"Subject": "a\r\n " + "x" * 998},
         {"A": "b\r\nC: d", "C": "d"},
-        {},
+        {"A": "b\r\n\r\n", "C": "d"},
+        {"A\n": "b"},
     ],
 )  # fmt: skip
 def test_a_header_that_is_not_what_was_meant_is_never_sent(fields: dict[str, str]):

@@ -130,11 +130,12 @@ def _is_simple(filename: str) -> bool:
 
 
 def _multipart(subtype: str, parts: list[Part]) -> Part:
-    # RFC 2046 5.1.1: no part may hold the boundary. A digest of the parts can't be foretold by whoever wrote them, and
-    # "=_" is in no base64 or quoted-printable. The subtype keeps inner and outer boundary from starting alike.
+    # RFC 2046 5.1.1: no part may hold the boundary. "=_" is in no base64; what else there is can't foretell its own
+    # digest. The subtype keeps inner and outer boundary from starting alike.
     digest = blake2b(digest_size=12)
     for part in parts:
-        digest.update(part.content)
+        if part.fields.get("Content-Transfer-Encoding") != "base64":
+            digest.update(part.content)
     boundary = f"=_{subtype[0]}{digest.hexdigest()}"
     between = f"--{boundary}\r\n".encode()
     # The line break before a boundary belongs to it (RFC 2046 5.1.1), so the content's own one needs another.
