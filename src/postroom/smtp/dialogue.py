@@ -4,7 +4,7 @@ That makes opening a connection a list of steps at one height, which can be test
 """
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -49,7 +49,7 @@ class Passed:
 
     stage: Stage
     message: str
-    detail: Mapping[str, str] = NO_DETAIL
+    detail: Mapping[str, str] = field(default_factory=lambda: NO_DETAIL)
     done: bool = True
 
 
