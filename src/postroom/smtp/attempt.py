@@ -85,7 +85,7 @@ class Job:
             return
         seconds = time.monotonic() - self.started
         started_at = time.time_ns() // 1000 - int(seconds * 1_000_000)
-        outcomes = self.transaction.outcomes
+        outcomes = {recipient: self.transaction.outcomes[recipient] for recipient in self.envelope.recipients}
         self.future.set_result(Attempt(outcomes, transcript, relay, tls, started_at, seconds))
 
 

@@ -43,6 +43,7 @@ class Protocol:
         self._awaited: deque[Transaction | None] = deque()
         self._finished: list[Transaction] = []
         self._reset_due = False
+        self._unwritten = 0  # of the awaited replies, how many are to commands that are still in `_out`
 
     # What the driver asks.
 
@@ -75,6 +76,7 @@ class Protocol:
         """What to write now. It is given once."""
         data = b"".join(self._out)
         self._out.clear()
+        self._unwritten = 0
         return data
 
     def take_finished(self) -> list[Transaction]:
@@ -92,6 +94,7 @@ class Protocol:
             self._stop(_injected())
         try:
             while not (self.is_over or self.needs_tls) and (reply := self._reader.next()) is not None:
+                self._check_step()
                 self.replies += 1
                 self._hear(reply)
         except ProtocolError as error:
@@ -208,6 +211,11 @@ class Protocol:
             # Nothing was asked: an idle relay closing (421), or one that is out of step. Neither is anybody's failure.
             self.is_over = True
 
+    def _check_step(self) -> None:
+        """A reply that was there before its command had been written belongs to something else."""
+        if self._out and len(self._awaited) <= self._unwritten:
+            raise ProtocolError("a reply came before its command")
+
     def _hear_answer(self, transaction: Transaction | None, reply: Reply) -> None:
         if transaction is None:
             if not reply.accepts:
@@ -255,12 +263,14 @@ class Protocol:
         self._out.append(END)
         # Before the answers to whatever is pipelined behind it: nothing is awaited while a body is due.
         self._awaited.appendleft(transaction)
+        self._unwritten += 1
 
     def _say_what_may_be_said(self) -> None:
         while self._unsaid and (self.capabilities.pipelining or not self._awaited) and self.body_due is None:
             owner, line = self._unsaid.popleft()
             self._awaited.append(owner)
             self._out.append(line)
+            self._unwritten += 1
             if owner is not None:
                 owner.transcript.said(line)
                 owner.asked_for_data |= line is DATA
