@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from postroom import log
-from postroom.domain.delivery import SECOND, rest
+from postroom.domain.delivery import SECOND, Deferred, rest
 from postroom.smtp.pool import Pool
 from postroom.smtp.route import Route
 from postroom.store.profiles import StoredProfile

@@ -1,0 +1,95 @@
+"""One try to hand a message to a relay: the job that waits for it, and the record of how it went."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from postroom.domain.delivery import Outcome
+from postroom.domain.message import Envelope
+from postroom.smtp.failure import Failure
+from postroom.smtp.transaction import Transaction
+
+BeforeDot = Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """`outcomes` has every recipient of the envelope."""
+
+    outcomes: Mapping[str, Outcome]
+    transcript: str  # both directions, at most 4 KiB, without secrets and without the content
+    relay: str  # the address that was dialled, as ip:port; empty when it did not come to that
+    tls: str | None  # for example "TLSv1.3 TLS_AES_256_GCM_SHA384"
+    started_at: int  # microseconds since 1970, UTC
+    seconds: float
+
+
+class Job:
+    """A message on its way through the pool. Its future is the only thing that a caller sees.
+
+    `before_dot` is asked once for every connection that it is tried on: a second time only after a warm connection
+    turned out to be closed.
+    """
+
+    __slots__ = ("before_dot", "content", "envelope", "future", "permit", "retried", "started", "transaction")
+
+    def __init__(
+        self, envelope: Envelope, content: bytes, before_dot: BeforeDot, future: asyncio.Future[Attempt]
+    ) -> None:
+        self.envelope = envelope
+        self.content = content
+        self.before_dot = before_dot
+        self.future = future
+        self.permit: asyncio.Future[bool] | None = None
+        self.transaction = Transaction(envelope, content)
+        self.started = time.monotonic()
+        self.retried = False
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether its caller still waits for it."""
+        return not self.future.done()
+
+    def begin(self, started: float) -> Transaction:
+        self.started = started
+        return self.transaction
+
+    def begin_again(self) -> None:
+        """As if it had never been tried; once."""
+        self.transaction = Transaction(self.envelope, self.content)
+        self.permit = None
+        self.retried = True
+
+    def ask_for_permit(self) -> "asyncio.Future[bool]":
+        """Begin to ask whether the final dot may be written. A refusal to answer is a no."""
+        try:
+            self.permit = asyncio.ensure_future(self.before_dot())
+        except Exception as error:
+            self.permit = asyncio.get_running_loop().create_future()
+            self.permit.set_exception(error)
+        self.permit.add_done_callback(_look_at)
+        return self.permit
+
+    @property
+    def is_granted(self) -> bool:
+        permit = self.permit
+        return permit is not None and not permit.cancelled() and permit.exception() is None and bool(permit.result())
+
+    def fail(self, failure: Failure, transcript: str, relay: str, tls: str | None) -> None:
+        self.transaction.end(failure)
+        self.answer(transcript, relay, tls)
+
+    def answer(self, transcript: str, relay: str, tls: str | None) -> None:
+        if not self.is_wanted:
+            return
+        seconds = time.monotonic() - self.started
+        started_at = time.time_ns() // 1000 - int(seconds * 1_000_000)
+        outcomes = {recipient: self.transaction.outcomes[recipient] for recipient in self.envelope.recipients}
+        self.future.set_result(Attempt(outcomes, transcript, relay, tls, started_at, seconds))
+
+
+def _look_at(permit: "asyncio.Future[bool]") -> None:
+    """So that an exception which came after the job was over is not reported as forgotten."""
+    if not permit.cancelled():
+        permit.exception()

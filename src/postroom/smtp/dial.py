@@ -1,0 +1,90 @@
+"""From judged addresses to a connected socket: each in turn, the next one a little later, the first to answer wins.
+
+RFC 8305 (Happy Eyeballs) over a list that was judged before. Nothing is looked up here.
+"""
+
+import asyncio
+import errno
+import socket
+from collections import deque
+from collections.abc import Sequence
+
+from postroom.domain.delivery import Scope, Stage
+from postroom.smtp.failure import Failure
+
+STAGGER = 0.25  # seconds; RFC 8305 section 5
+MOST_ADDRESSES = 8
+
+_UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+
+async def dial(addresses: Sequence[str], port: int, seconds: float) -> socket.socket | Failure:
+    """The first connection that stands, or why there is none."""
+    race = _Race(addresses[:MOST_ADDRESSES], port)
+    try:
+        async with asyncio.timeout(seconds):
+            return await race.run() or _explain(race.errors[-1:], port)
+    except TimeoutError:
+        return _explain([TimeoutError()], port)
+    finally:
+        await race.stop()
+
+
+class _Race:
+    def __init__(self, addresses: Sequence[str], port: int) -> None:
+        self.errors: list[BaseException] = []
+        self._port = port
+        self._left = deque(addresses)
+        self._running: set[asyncio.Task[socket.socket]] = set()
+        self._winner: socket.socket | None = None
+
+    async def run(self) -> socket.socket | None:
+        while self._winner is None and (self._left or self._running):
+            if self._left:
+                self._running.add(asyncio.ensure_future(_connect(self._left.popleft(), self._port)))
+            pause = STAGGER if self._left else None
+            done, self._running = await asyncio.wait(self._running, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+            self._judge(done)
+        return self._winner
+
+    async def stop(self) -> None:
+        for task in self._running:
+            task.cancel()
+        ended = await asyncio.gather(*self._running, return_exceptions=True)
+        for late in ended:
+            if isinstance(late, socket.socket):
+                late.close()
+
+    def _judge(self, done: set[asyncio.Task[socket.socket]]) -> None:
+        for task in done:
+            error = task.exception()
+            if error is not None:
+                self.errors.append(error)
+            elif self._winner is None:
+                self._winner = task.result()
+            else:
+                task.result().close()
+
+
+async def _connect(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, (address, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _explain(errors: Sequence[BaseException], port: int) -> Failure:
+    error = errors[0] if errors else OSError()
+    code, what = "connect.failed", f"The connection to the relay's port {port} failed."
+    if isinstance(error, ConnectionRefusedError):
+        code, what = "connect.refused", f"Nothing accepts connections at the relay's port {port}."
+    elif isinstance(error, TimeoutError):
+        code, what = "connect.timeout", f"The relay's port {port} did not answer in time."
+    elif isinstance(error, OSError) and error.errno in _UNREACHABLE:
+        code, what = "connect.unreachable", "There is no way from this machine to the relay's address."
+    return Failure(code, what, Stage.CONNECT, Scope.RELAY)

@@ -1,0 +1,87 @@
+"""A conversation in lock-step, written as a generator: it yields what to do next and is sent what came of it.
+
+That makes opening a connection a list of steps at one height, which can be tested without a socket.
+"""
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TypeVar
+
+from postroom.domain.delivery import Scope, Stage
+from postroom.smtp.command import Unsendable, command
+from postroom.smtp.failure import Failure, Stopped
+from postroom.smtp.reply import Reply
+
+NO_DETAIL: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Write this and wait for the reply. `hidden` is what the transcript shows in its place.
+
+    `secrets` are taken out of the reply too: a relay that repeats a password must not get it into our records.
+    """
+
+    line: bytes
+    stage: Stage
+    hidden: bytes | None = None
+    secrets: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Wait for a reply without having said anything: the greeting."""
+
+    stage: Stage = Stage.GREETING
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """Begin TLS, and be told about it."""
+
+    stage: Stage = Stage.TLS
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A step of the ladder was reached (`done`), or there was nothing to do there."""
+
+    stage: Stage
+    message: str
+    detail: Mapping[str, str] = field(default_factory=lambda: NO_DETAIL)
+    done: bool = True
+
+
+Turn = Say | Listen | Upgrade | Passed
+TlsFacts = Mapping[str, str]
+T = TypeVar("T")
+Dialogue = Generator[Turn, Reply | TlsFacts | None, T]
+
+
+def ask(text: str, stage: Stage, hidden: bytes | None = None, secrets: tuple[bytes, ...] = ()) -> Dialogue[Reply]:
+    """Say a command and hear the reply."""
+    try:
+        line = command(text)
+    except Unsendable:
+        what = "A setting has a character that no SMTP command can carry."
+        raise Stopped(Failure("settings.unsendable", what, stage, Scope.PROFILE)) from None
+    return (yield from _reply_to(Say(line, stage, hidden, secrets)))
+
+
+def listen() -> Dialogue[Reply]:
+    return (yield from _reply_to(Listen()))
+
+
+def upgrade() -> Dialogue[TlsFacts]:
+    facts = yield Upgrade()
+    if not isinstance(facts, Mapping):
+        raise TypeError("an upgrade is answered with what is known about the TLS connection")
+    return facts
+
+
+def _reply_to(turn: Say | Listen) -> Dialogue[Reply]:
+    reply = yield turn
+    if not isinstance(reply, Reply):
+        raise TypeError("what was said is answered with a reply")
+    return reply

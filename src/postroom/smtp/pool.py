@@ -1,0 +1,173 @@
+"""Warm sessions to one relay: messages wait here for a connection, and connections for messages.
+
+Connections are opened only while messages wait, one at first and as many more as already stand (1, 2, 4, …). A relay
+that can't be reached is asked once: that one failure answers everything that waits, and nobody hammers.
+"""
+
+import asyncio
+import time
+from collections import deque
+
+from postroom.domain.delivery import Scope, Stage
+from postroom.domain.message import Envelope
+from postroom.smtp.attempt import Attempt, BeforeDot, Job
+from postroom.smtp.failure import Failure
+from postroom.smtp.route import Route
+from postroom.smtp.session import Session
+
+
+class Pool:
+    """One pool for one profile revision: another revision is another pool. Use it inside one event loop."""
+
+    def __init__(
+        self,
+        route: Route,
+        *,
+        most_connections: int = 10,
+        messages_per_connection: int = 100,
+        idle_seconds: float = 30,
+    ) -> None:
+        self._route = route
+        self._most_connections = most_connections
+        self._messages_per_connection = messages_per_connection
+        self._idle_seconds = idle_seconds
+        self._waiting: deque[Job] = deque()
+        self._in_flight = 0
+        self._sessions: set[Session] = set()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._all_gone: asyncio.Future[None] | None = None
+        self._no_more_until = 0.0  # the relay takes no more connections than stand
+
+    def send(self, envelope: Envelope, content: bytes, before_dot: BeforeDot) -> asyncio.Future[Attempt]:
+        """Hand a message in. The future has the attempt; it never fails for anything that a relay does.
+
+        `before_dot` is asked when DATA has been written; unless it says True, the final dot is not. It is asked again
+        only when a warm connection turned out to be closed and the message goes over a new one.
+        """
+        future: asyncio.Future[Attempt] = asyncio.get_running_loop().create_future()
+        self._in_flight += 1
+        future.add_done_callback(self._one_less)
+        job = Job(envelope, content, before_dot, future)
+        if self._closed:
+            self._fail(job, _closed())
+        else:
+            self._waiting.append(job)
+            self._serve()
+        return future
+
+    async def close(self) -> None:
+        """Let what is on a connection come to its end, say QUIT, and hand back what has not begun."""
+        self._closed = True
+        self._answer_all_waiting(_closed())
+        for task in self._opening:
+            task.cancel()
+        for session in list(self._sessions):
+            session.leave()
+        while self._sessions or self._opening:
+            self._all_gone = asyncio.get_running_loop().create_future()
+            await self._all_gone
+
+    @property
+    def in_flight(self) -> int:
+        """Messages that have no attempt yet, waiting or under way."""
+        return self._in_flight
+
+    @property
+    def idle(self) -> int:
+        """Connections that stand and have nothing to do."""
+        return sum(session.is_idle for session in self._sessions)
+
+    @property
+    def connections(self) -> int:
+        return len(self._sessions)
+
+    # What a session asks of its owner.
+
+    def next_job(self) -> Job | None:
+        while self._waiting:
+            job = self._waiting.popleft()
+            if job.is_wanted:
+                return job
+        return None
+
+    def take_back(self, job: Job) -> None:
+        if self._closed:
+            self._fail(job, _closed())
+        else:
+            self._waiting.appendleft(job)
+            self._serve()
+
+    def rests(self, session: Session) -> float:
+        if self._closed:
+            asyncio.get_running_loop().call_soon(session.leave)
+        return self._idle_seconds
+
+    def gone(self, session: Session) -> None:
+        self._sessions.discard(session)
+        self._tell_closer()
+        self._serve()
+
+    # Connections.
+
+    def _serve(self) -> None:
+        """Bring what waits to a connection that rests, or open one more."""
+        for session in [session for session in self._sessions if session.is_idle] if self._waiting else ():
+            session.work()
+        while self._may_open():
+            task = asyncio.ensure_future(self._open())
+            self._opening.add(task)
+            task.add_done_callback(self._opened)
+
+    def _may_open(self) -> bool:
+        standing, opening = len(self._sessions), len(self._opening)
+        return (
+            not self._closed
+            and opening < len(self._waiting)
+            and opening < max(1, standing)
+            and standing + opening < self._most_connections
+            and (not standing or time.monotonic() >= self._no_more_until)
+        )
+
+    async def _open(self) -> None:
+        session = Session(self._route, self, most_messages=self._messages_per_connection)
+        failure = await session.open()
+        if failure is None:
+            self._sessions.add(session)
+            session.work()
+        elif self._sessions:
+            # Others stand and go on with what waits: the relay takes no more of us for now (H32).
+            self._no_more_until = time.monotonic() + self._idle_seconds
+        else:
+            self._answer_all_waiting(failure, session)
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A mistake of ours. Nobody may wait for ever because of it.
+            while (job := self.next_job()) is not None:
+                job.future.set_exception(error)
+        self._tell_closer()
+        self._serve()
+
+    def _answer_all_waiting(self, failure: Failure, session: Session | None = None) -> None:
+        while (job := self.next_job()) is not None:
+            self._fail(job, failure, session)
+
+    def _fail(self, job: Job, failure: Failure, session: Session | None = None) -> None:
+        if session is None:
+            job.fail(failure, "", "", None)
+        else:
+            job.fail(failure, str(session.messages.transcript), session.relay, session.tls)
+
+    def _one_less(self, _: asyncio.Future[Attempt]) -> None:
+        self._in_flight -= 1
+
+    def _tell_closer(self) -> None:
+        if self._all_gone is not None and not self._all_gone.done():
+            self._all_gone.set_result(None)
+
+
+def _closed() -> Failure:
+    what = "The connections to the relay are being closed before this message had its turn."
+    return Failure("pool.closed", what, Stage.CONNECT, Scope.RELAY)

@@ -1,0 +1,306 @@
+"""The SMTP client as a state machine without I/O: bytes in, bytes out, and always a known phase.
+
+First a dialogue opens the connection in lock-step (`opening.py`); then it carries transactions. With PIPELINING
+(RFC 2920) one write holds MAIL, every RCPT and DATA, and the next transaction's follow right behind a final dot. Every
+354 is a point where both sides agree again: a reply too many or too few shows there at the latest, before the next dot.
+Whoever drives it writes what `to_send` gives and looks at `needs_tls`, `body_due`, `take_finished` and `is_over`.
+"""
+
+from collections import deque
+
+from postroom.domain.delivery import Scope, Stage
+from postroom.smtp import verdict
+from postroom.smtp.body import END
+from postroom.smtp.capabilities import Capabilities
+from postroom.smtp.command import command
+from postroom.smtp.dialogue import Dialogue, Listen, Passed, Say, TlsFacts, Turn, Upgrade
+from postroom.smtp.failure import Failure, Stopped
+from postroom.smtp.opening import not_smtp
+from postroom.smtp.reply import ProtocolError, Reply, ReplyReader
+from postroom.smtp.transaction import DATA, Phase, Transaction
+from postroom.smtp.transcript import Transcript
+from postroom.smtp.verdict import Interruption
+
+RESET = command("RSET")
+
+
+class Protocol:
+    """One connection's conversation."""
+
+    def __init__(self) -> None:
+        self.capabilities = Capabilities()
+        self.transcript = Transcript()  # of the dialogues; each transaction has its own
+        self.passed: list[Passed] = []  # steps of the ladder that nobody has looked at yet
+        self.failure: Failure | None = None  # how a dialogue ended, unless well
+        self.is_over = False  # the connection takes no more mail: close it
+        self.replies = 0  # heard so far
+        self.body_due: Transaction | None = None  # has its 354; its content is for the driver to write
+        self._reader = ReplyReader()
+        self._out: list[bytes] = []
+        self._dialogue: Dialogue[Capabilities | None] | None = None
+        self._turn: Turn | None = None
+        self._unsaid: deque[tuple[Transaction | None, bytes]] = deque()  # None owns a RSET
+        self._awaited: deque[Transaction | None] = deque()
+        self._finished: list[Transaction] = []
+        self._reset_due = False
+        self._unwritten = 0  # of the awaited replies, how many are to commands that are still in `_out`
+
+    # What the driver asks.
+
+    @property
+    def in_dialogue(self) -> bool:
+        return self._dialogue is not None
+
+    @property
+    def needs_tls(self) -> bool:
+        return isinstance(self._turn, Upgrade)
+
+    @property
+    def stage(self) -> Stage:
+        """What is waited for now."""
+        if self._turn is not None:
+            return self._turn.stage
+        first = self._awaited[0] if self._awaited else self.body_due
+        return first.stage if first is not None else Stage.SENDER
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the relay owes a reply."""
+        return bool(self._awaited) or isinstance(self._turn, Say | Listen)
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self.is_over or self._awaited or self._unsaid or self.body_due or self._dialogue)
+
+    def to_send(self) -> bytes:
+        """What to write now. It is given once."""
+        data = b"".join(self._out)
+        self._out.clear()
+        self._unwritten = 0
+        return data
+
+    def take_finished(self) -> list[Transaction]:
+        finished, self._finished = self._finished, []
+        return finished
+
+    # What happens to it.
+
+    def receive(self, data: bytes) -> None:
+        """Bytes came. Never raises: what is wrong with them becomes the end of the connection."""
+        if self.is_over:
+            return
+        self._reader.feed(data)
+        if self.needs_tls:
+            self._stop(_injected())
+        try:
+            while not (self.is_over or self.needs_tls) and (reply := self._reader.next()) is not None:
+                self._check_step()
+                self.replies += 1
+                self._hear(reply)
+        except ProtocolError as error:
+            self._break_off(Interruption.MALFORMED, limit=error.limit)
+
+    def interrupt(self, why: Interruption) -> None:
+        """The connection was lost, or its time is up."""
+        if not self.is_over:
+            self._break_off(why)
+
+    def tls_started(self, facts: TlsFacts) -> None:
+        self._turn = None
+        self.transcript.note(f"TLS: {facts.get('version', '')} {facts.get('cipher', '')}")
+        self._go_on(facts)
+
+    def tls_failed(self, failure: Failure) -> None:
+        self._stop(failure)
+
+    # What it is told to do.
+
+    def start(self, dialogue: Dialogue[Capabilities] | Dialogue[None]) -> None:
+        """Begin a dialogue; only while idle."""
+        self._dialogue = dialogue
+        self._go_on(None)
+
+    def begin(self, transaction: Transaction) -> None:
+        """Say its commands as soon as the relay may hear them; it ends among the finished."""
+        script = transaction.script(self.capabilities)
+        if not script:
+            self._finished.append(transaction)
+            return
+        if self._reset_due:
+            self._reset_due = False
+            self._unsaid.append((None, RESET))
+        self._unsaid.extend((transaction, line) for line in script)
+        self._say_what_may_be_said()
+
+    def end_body(self) -> None:
+        """Write the final dot of the transaction whose body was due."""
+        if self.body_due is None:
+            raise RuntimeError("no transaction is in its body")
+        transaction, self.body_due = self.body_due, None
+        self._write_dot(transaction)
+        self._say_what_may_be_said()
+
+    def give_up(self, failure: Failure) -> None:
+        """End the transaction whose body is due without its final dot; the connection can't go on after that."""
+        if self.body_due is not None:
+            self._finish(self.body_due, failure)
+        self._break_off(Interruption.LOST)
+
+    # Dialogues.
+
+    def _go_on(self, heard: Reply | TlsFacts | None) -> None:
+        """Run the dialogue up to the next thing that it waits for."""
+        dialogue = self._dialogue
+        if dialogue is None:
+            return
+        try:
+            turn = dialogue.send(heard)
+            while isinstance(turn, Passed):
+                self.passed.append(turn)
+                turn = dialogue.send(None)
+        except StopIteration as end:
+            self.capabilities = end.value or self.capabilities
+            self._dialogue = self._turn = None
+        except Stopped as stopped:
+            self._stop(stopped.failure)
+        else:
+            self._take(turn)
+
+    def _take(self, turn: Turn) -> None:
+        self._turn = turn
+        if isinstance(turn, Say):
+            self._out.append(turn.line)
+            self.transcript.said(turn.hidden or turn.line)
+        elif isinstance(turn, Upgrade) and self._reader.has_rest:
+            # Whatever came with the 220 was not protected, and would be read as if it had been (CVE-2011-0411).
+            self._stop(_injected())
+
+    def _hear_dialogue(self, turn: Say | Listen, reply: Reply) -> None:
+        self._turn = None
+        if isinstance(turn, Listen):
+            self._hear_greeting(reply)
+            return
+        shown = reply.without(turn.secrets)
+        self.transcript.heard(shown)
+        self._go_on(reply if reply.code == 334 else shown)  # a challenge is for the mechanism, as it came
+
+    def _hear_greeting(self, reply: Reply) -> None:
+        if reply.code == 220:
+            self.transcript.heard(reply)
+        else:
+            self.transcript.note(f"no 220 greeting but {reply.code}; the rest is not shown")
+        self._go_on(reply)
+
+    def _stop(self, failure: Failure) -> None:
+        self.failure = failure
+        if self._dialogue is not None:
+            self._dialogue.close()
+        self._dialogue = self._turn = None
+        self.is_over = True
+
+    # Transactions.
+
+    def _hear(self, reply: Reply) -> None:
+        if isinstance(self._turn, Say | Listen):
+            self._hear_dialogue(self._turn, reply)
+        elif self._awaited:
+            self._hear_answer(self._awaited.popleft(), reply)
+        elif self.body_due is not None:
+            self._hear_early(self.body_due, reply)
+        else:
+            # Nothing was asked: an idle relay closing (421), or one that is out of step. Neither is anybody's failure.
+            self.is_over = True
+
+    def _check_step(self) -> None:
+        """A reply that was there before its command had been written belongs to something else."""
+        if self._out and len(self._awaited) <= self._unwritten:
+            raise ProtocolError("a reply came before its command")
+
+    def _hear_answer(self, transaction: Transaction | None, reply: Reply) -> None:
+        if transaction is None:
+            if not reply.accepts:
+                self._break_off(Interruption.LOST)
+        elif reply.code == 421:
+            transaction.transcript.heard(reply)
+            self._finish(transaction, verdict.closing(reply, transaction.stage))
+            self._break_off(Interruption.LOST)
+        else:
+            transaction.transcript.heard(reply)
+            self._awaited.appendleft(transaction)  # so that a reply that can't be meant ends this one too
+            transaction.hear(reply)
+            self._awaited.popleft()
+            self._after(transaction)
+        self._say_what_may_be_said()
+
+    def _after(self, transaction: Transaction) -> None:
+        """Go on from where a reply has brought a transaction."""
+        if transaction.phase is Phase.BODY:
+            if transaction.has_recipients:
+                self.body_due = transaction
+            else:
+                self._write_dot(transaction)  # RFC 2920 3.1: the relay waits for a message all the same
+            return
+        if self._unsaid and self._unsaid[0][0] is transaction and transaction.is_hopeless:
+            transaction.phase = Phase.DONE
+        if transaction.phase is Phase.DONE:
+            self._forget(transaction)
+            self._reset_due = transaction.needs_reset
+            self._finished.append(transaction)
+
+    def _hear_early(self, transaction: Transaction, reply: Reply) -> None:
+        transaction.transcript.heard(reply)
+        if reply.code == 421:
+            self._finish(transaction, verdict.closing(reply, transaction.stage))
+        else:
+            transaction.hear(reply)
+            self._finished.append(transaction)
+        self.body_due = None
+        self._break_off(Interruption.LOST)  # the relay still waits for the rest of the body
+
+    def _write_dot(self, transaction: Transaction) -> None:
+        transaction.dot_went_out()
+        transaction.transcript.said(END)
+        self._out.append(END)
+        # Before the answers to whatever is pipelined behind it: nothing is awaited while a body is due.
+        self._awaited.appendleft(transaction)
+        self._unwritten += 1
+
+    def _say_what_may_be_said(self) -> None:
+        while self._unsaid and (self.capabilities.pipelining or not self._awaited) and self.body_due is None:
+            owner, line = self._unsaid.popleft()
+            self._awaited.append(owner)
+            self._out.append(line)
+            self._unwritten += 1
+            if owner is not None:
+                owner.transcript.said(line)
+                owner.asked_for_data |= line is DATA
+
+    def _forget(self, transaction: Transaction) -> None:
+        while self._unsaid and self._unsaid[0][0] is transaction:
+            self._unsaid.popleft()
+
+    def _finish(self, transaction: Transaction, failure: Failure) -> None:
+        transaction.end(failure)
+        if transaction not in self._finished:
+            self._finished.append(transaction)
+
+    def _break_off(self, why: Interruption, *, limit: bool = False) -> None:
+        """Nothing more is said or heard: everything that is under way ends in the phase where it is."""
+        self.is_over = True
+        under_way = [*self._awaited, self.body_due, *(owner for owner, _ in self._unsaid)]
+        self._awaited.clear()
+        self._unsaid.clear()
+        self._out.clear()
+        self.body_due = None
+        for transaction in dict.fromkeys(filter(None, under_way)):
+            if transaction.phase is not Phase.DONE:
+                transaction.interrupt(why)
+                self._finished.append(transaction)
+        if self._turn is not None:
+            never_smtp = why is Interruption.MALFORMED and not limit and self._turn.stage is Stage.GREETING
+            self._stop(not_smtp() if never_smtp else verdict.interrupted(why, self._turn.stage))
+
+
+def _injected() -> Failure:
+    what = "Something was slipped into the connection before TLS began; the connection was cut."
+    return Failure("tls.injection", what, Stage.TLS, Scope.PROFILE)

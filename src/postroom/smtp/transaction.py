@@ -1,0 +1,223 @@
+"""One mail transaction: MAIL, RCPT for each recipient, DATA, the final dot (RFC 5321 section 3.3).
+
+Knows nothing of sockets. Hears the replies in order and keeps one outcome per recipient. It always knows its phase:
+a connection lost before the final dot leaves nobody with the mail, one lost after it leaves a doubt (RFC 1047).
+"""
+
+from collections.abc import Callable
+from enum import IntEnum
+
+from postroom.domain.delivery import Outcome, Scope, Sent, Stage
+from postroom.domain.message import Envelope
+from postroom.smtp import verdict
+from postroom.smtp.body import on_the_wire
+from postroom.smtp.capabilities import Capabilities
+from postroom.smtp.command import Unsendable, command, path
+from postroom.smtp.failure import Failure
+from postroom.smtp.reply import ProtocolError, Reply
+from postroom.smtp.transcript import Transcript
+from postroom.smtp.verdict import Interruption
+
+DATA = b"DATA\r\n"
+
+
+class Phase(IntEnum):
+    SENDER = 1  # the answer to MAIL is due
+    RECIPIENT = 2
+    DATA = 3  # the 354 is due
+    BODY = 4  # the content is going out, the final dot is not
+    DOT = 5  # the final dot may have arrived
+    NOBODY = 6  # a lone dot went out, because there is no recipient for what the relay asked for
+    DONE = 7
+
+
+_STAGES = {
+    Phase.SENDER: Stage.SENDER,
+    Phase.RECIPIENT: Stage.RECIPIENT,
+    Phase.DATA: Stage.DATA,
+    Phase.BODY: Stage.DATA,
+    Phase.DOT: Stage.DOT,
+    Phase.NOBODY: Stage.DOT,
+    Phase.DONE: Stage.DOT,
+}
+
+
+class Transaction:
+    """Made for one connection's try; `outcomes` has every recipient once `phase` is DONE."""
+
+    __slots__ = (
+        "_accepted",
+        "_asked",
+        "_open",
+        "asked_for_data",
+        "content",
+        "envelope",
+        "heard",
+        "outcomes",
+        "phase",
+        "transcript",
+    )
+
+    def __init__(self, envelope: Envelope, content: bytes) -> None:
+        self.envelope = envelope
+        self.content = content
+        self.phase = Phase.SENDER
+        self.outcomes: dict[str, Outcome] = {}
+        self.transcript = Transcript()
+        self.heard = False  # whether the relay has answered any of it
+        self.asked_for_data = False  # whether DATA has been written
+        self._asked = 0  # recipients that were answered
+        self._accepted: list[str] = []
+        self._open = False  # whether the relay may still have the sender or a recipient in mind
+
+    @property
+    def stage(self) -> Stage:
+        return _STAGES[self.phase]
+
+    @property
+    def needs_reset(self) -> bool:
+        """Whether RSET is due before the next one: it began, and no final dot ended it (RFC 5321 4.1.1.5)."""
+        return self._open
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether everyone has an outcome already, so that there is no use in going on."""
+        return len(self.outcomes) == len(set(self.envelope.recipients))
+
+    @property
+    def has_recipients(self) -> bool:
+        """Whether the relay took at least one, and so whether there is anything to send after the 354."""
+        return bool(self._accepted)
+
+    def script(self, offered: Capabilities) -> list[bytes]:
+        """MAIL, RCPT…, DATA; empty when it is over before it began, because this relay can't take this message."""
+        failure = _unfit(self.envelope, self.content, offered)
+        if failure is None:
+            try:
+                return _commands(self.envelope, self.content, offered)
+            except Unsendable:
+                failure = verdict.unsendable(Stage.SENDER)
+        self.end(failure)
+        return []
+
+    def body(self) -> bytes:
+        return on_the_wire(self.content)
+
+    def hear(self, reply: Reply) -> None:
+        """The next reply. Raises ProtocolError for one that can't be meant."""
+        self.heard = True
+        _HEAR[self.phase](self, reply)
+
+    def end(self, failure: Failure) -> None:
+        """It goes no further: everyone who has no outcome yet gets this one."""
+        self._everyone_else(failure.outcome())
+        self.phase = Phase.DONE
+
+    def interrupt(self, why: Interruption) -> None:
+        """The connection is gone or of no more use."""
+        if self.phase is Phase.DOT:
+            self._everyone_else(verdict.doubt(why))
+            self.phase = Phase.DONE
+        else:
+            self.end(verdict.interrupted(why, self.stage, in_body=self.phase is Phase.BODY))
+
+    def dot_went_out(self) -> None:
+        self.phase = Phase.DOT if self._accepted else Phase.NOBODY
+
+    def _hear_mail(self, reply: Reply) -> None:
+        if not _yes_or_no(reply):
+            failure = verdict.on_sender(reply, self.envelope.sender)
+            self._everyone_else(failure.outcome())
+        self._open = True
+        self.phase = Phase.RECIPIENT
+
+    def _hear_recipient(self, reply: Reply) -> None:
+        recipient = self.envelope.recipients[self._asked]
+        self._asked += 1
+        accepted = _yes_or_no(reply)
+        if recipient not in self.outcomes:  # else the sender was refused, and this only follows from it
+            if accepted:
+                self._accepted.append(recipient)
+            else:
+                self.outcomes[recipient] = verdict.on_recipient(reply, recipient).outcome()
+        if self._asked == len(self.envelope.recipients):
+            self.phase = Phase.DATA
+
+    def _hear_data(self, reply: Reply) -> None:
+        if reply.code == 354:
+            self.phase = Phase.BODY
+            return
+        if _yes_or_no(reply):
+            raise ProtocolError("DATA was answered with a yes instead of a 354")
+        self.end(verdict.on_data(reply))
+
+    def _hear_body(self, reply: Reply) -> None:
+        # It did not wait for the end: a no ends it (H29), and a yes to nothing is no answer.
+        if _yes_or_no(reply):
+            raise ProtocolError("a yes came before the end of the message")
+        self.end(verdict.on_data(reply))
+
+    def _hear_dot(self, reply: Reply) -> None:
+        self._open = False
+        if _yes_or_no(reply):
+            self._everyone_else(Sent(reply.shown()))
+            self.phase = Phase.DONE
+        else:
+            self.end(verdict.on_dot(reply))
+
+    def _hear_nothing(self, reply: Reply) -> None:  # noqa: ARG002  nobody was to get it, so no answer makes a Sent
+        self._open = False
+        self.phase = Phase.DONE
+
+    def _everyone_else(self, outcome: Outcome) -> None:
+        for recipient in self.envelope.recipients:
+            self.outcomes.setdefault(recipient, outcome)
+
+
+_HEAR: dict[Phase, Callable[[Transaction, Reply], None]] = {
+    Phase.SENDER: Transaction._hear_mail,
+    Phase.RECIPIENT: Transaction._hear_recipient,
+    Phase.DATA: Transaction._hear_data,
+    Phase.BODY: Transaction._hear_body,
+    Phase.DOT: Transaction._hear_dot,
+    Phase.NOBODY: Transaction._hear_nothing,
+}
+
+
+def _yes_or_no(reply: Reply) -> bool:
+    """Raises ProtocolError for a reply that is neither."""
+    if reply.accepts:
+        return True
+    if reply.defers or reply.refuses:
+        return False
+    raise ProtocolError(f"{reply.code} is no answer to what was said")
+
+
+def _commands(envelope: Envelope, content: bytes, offered: Capabilities) -> list[bytes]:
+    parameters = "".join(
+        (
+            f" SIZE={len(content)}" if offered.size is not None else "",  # RFC 1870 section 5
+            " BODY=8BITMIME" if offered.eight_bit and not content.isascii() else "",  # RFC 6152 section 3
+            " SMTPUTF8" if envelope.needs_smtputf8 else "",  # RFC 6531 section 3.4
+        )
+    )
+    sender = command(f"MAIL FROM:{path(envelope.sender)}{parameters}")
+    return [sender, *(command(f"RCPT TO:{path(address)}") for address in envelope.recipients), DATA]
+
+
+def _unfit(envelope: Envelope, content: bytes, offered: Capabilities) -> Failure | None:
+    """What is known before MAIL: it would be refused for good, or worse, sent on damaged."""
+    if not envelope.recipients:
+        return _refused("message.no_recipients", "The message has no recipients.")
+    if offered.size is not None and len(content) > offered.size:
+        what = f"The message has {len(content)} bytes, and the relay takes at most {offered.size}."
+        return _refused("message.too_large", what)
+    if envelope.needs_smtputf8 and not offered.utf8:
+        return verdict.utf8_unsupported(Stage.SENDER)
+    if not offered.eight_bit and not content.isascii():
+        return _refused("message.eight_bit_unsupported", "The message has 8-bit text, and the relay takes only 7.")
+    return None
+
+
+def _refused(code: str, what: str) -> Failure:
+    return Failure(code, what, Stage.SENDER, Scope.MESSAGE, permanent=True)

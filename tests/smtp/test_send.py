@@ -1,0 +1,521 @@
+"""One message to a good relay and to every bad one: each end has its own outcome, and none is an exception."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+
+from postroom.domain.delivery import Deferred, InDoubt, Outcome, Refused, Scope, Sent, Stage
+from postroom.domain.message import Envelope
+from postroom.domain.profile import Security
+from postroom.smtp.attempt import Attempt
+from postroom.smtp.route import Timeouts
+from postroom.smtp.send import send
+
+from . import moods
+from .conftest import CONTENT, ENVELOPE, PASSWORD, QUICK, route_to
+from .moods import Mood
+
+BIG = b"Subject: big\r\n\r\n" + b"x" * 70 + b"\r\n" + (b"y" * 98 + b"\r\n") * 200_000
+
+
+def only(attempt: Attempt) -> Outcome:
+    (outcome,) = attempt.outcomes.values()
+    return outcome
+
+
+async def test_a_good_relay_takes_the_message_as_it_was_given(relay):
+    good = await relay()
+    attempt = await send(route_to(good), ENVELOPE, CONTENT)
+    outcome = only(attempt)
+    assert isinstance(outcome, Sent)
+    assert outcome.reply.text == "2.0.0 queued as 42"
+    assert outcome.reply.enhanced == "2.0.0"
+    assert [mail.content for mail in good.mails] == [CONTENT]
+    assert good.mails[0].sender == "from@example.com"
+    assert attempt.relay == f"127.0.0.1:{good.port}"
+    assert attempt.tls is None
+    assert good.heard[-1] == "QUIT"
+
+
+async def test_the_transcript_has_both_directions_and_no_content(relay):
+    attempt = await send(route_to(await relay()), ENVELOPE, CONTENT)
+    assert "C: MAIL FROM:<from@example.com>" in attempt.transcript
+    assert "S: 354 go on" in attempt.transcript
+    assert "C: ." in attempt.transcript
+    assert "a line with a dot" not in attempt.transcript
+
+
+async def test_a_relay_without_pipelining_is_asked_one_thing_at_a_time(relay):
+    good = await relay(Mood(offers=("SIZE 1000",)))
+    attempt = await send(route_to(good), replace(ENVELOPE, recipients=("a@x.test", "b@x.test")), CONTENT)
+    assert all(isinstance(outcome, Sent) for outcome in attempt.outcomes.values())
+    assert len(good.mails) == 1
+
+
+async def test_a_big_message_arrives_whole(relay):
+    good = await relay()
+    assert isinstance(only(await send(route_to(good, timeouts=Timeouts()), ENVELOPE, BIG)), Sent)
+    assert good.mails[0].content == BIG
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+async def test_each_recipient_has_its_own_end(relay, pipelining):
+    said = (b"250 ok\r\n", b"550 5.1.1 nobody\r\n", b"451 4.7.1 greylisted\r\n", b"452 4.5.3 too many\r\n")
+    mixed = await relay(Mood({"RCPT": said}, offers=("PIPELINING",) if pipelining else ()))
+    attempt = await send(
+        route_to(mixed), Envelope("f@x.test", ("a@x.test", "b@x.test", "c@x.test", "d@x.test")), CONTENT
+    )
+    a, b, c, d = attempt.outcomes.values()
+    assert isinstance(a, Sent)
+    assert isinstance(b, Refused)
+    assert (b.code, b.scope, b.reply.enhanced) == ("recipient.refused", Scope.RECIPIENT, "5.1.1")
+    assert isinstance(c, Deferred)
+    assert (c.code, c.scope) == ("recipient.deferred", Scope.RECIPIENT)
+    assert d.code == "recipient.too_many"
+    assert [mail.recipients for mail in mixed.mails] == [("a@x.test",)]
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+async def test_nobody_is_sent_to_when_every_recipient_is_refused_but_the_relay_wants_data(relay, pipelining):
+    odd = await relay(Mood({"RCPT": b"550 5.1.1 nobody\r\n"}, offers=("PIPELINING",) if pipelining else ()))
+    outcome = only(await send(route_to(odd), ENVELOPE, CONTENT))
+    assert isinstance(outcome, Refused)
+    assert odd.mails == []
+    assert ("DATA" in odd.heard) is pipelining
+
+
+REPLIES = [
+    ("greeting", b"421 4.3.2 busy\r\n", Deferred, "greeting.refused", Scope.RELAY),
+    ("greeting", b"554 5.7.1 go away\r\n", Deferred, "greeting.refused", Scope.PROFILE),
+    ("greeting", b"SSH-2.0-OpenSSH_9.2\r\n", Deferred, "greeting.not_smtp", Scope.PROFILE),
+    ("greeting", b"HTTP/1.1 400 Bad Request\r\n\r\n", Deferred, "greeting.not_smtp", Scope.PROFILE),
+    ("greeting", b"250 hello\r\n", Deferred, "greeting.not_smtp", Scope.PROFILE),
+    ("EHLO", b"451 later\r\n", Deferred, "ehlo.refused", Scope.RELAY),
+    ("EHLO", b"421 no\r\n", Deferred, "ehlo.refused", Scope.RELAY),
+    ("MAIL", b"451 later\r\n", Deferred, "sender.deferred", Scope.MESSAGE),
+    ("MAIL", b"550 5.7.1 not yours\r\n", Deferred, "sender.refused", Scope.PROFILE),
+    ("MAIL", b"530 5.7.0 Authentication required\r\n", Deferred, "auth.required", Scope.PROFILE),
+    ("MAIL", b"530 5.7.0 Must issue a STARTTLS command first\r\n", Deferred, "tls.required", Scope.PROFILE),
+    ("MAIL", b"552 5.3.4 too big\r\n", Refused, "message.too_large", Scope.MESSAGE),
+    ("MAIL", b"501 5.5.4 syntax\r\n", Refused, "sender.refused", Scope.MESSAGE),
+    ("MAIL", b"421 bye\r\n", Deferred, "relay.closing", Scope.RELAY),
+    ("MAIL", b"354 what\r\n", Deferred, "reply.malformed", Scope.RELAY),
+    ("MAIL", b"999 what\r\n", Deferred, "reply.malformed", Scope.RELAY),
+    ("MAIL", b"25\r\n", Deferred, "reply.malformed", Scope.RELAY),
+    ("MAIL", b"2500 ok\r\n", Deferred, "reply.malformed", Scope.RELAY),
+    ("MAIL", b"250\tok\r\n", Deferred, "reply.malformed", Scope.RELAY),
+    ("MAIL", b"\r\n", Deferred, "reply.malformed", Scope.RELAY),
+    ("MAIL", b"550-no\r\n250 yes\r\n", Deferred, "reply.malformed", Scope.RELAY),
+    ("RCPT", b"421 4.7.0 bye\r\n", Deferred, "relay.closing", Scope.RELAY),
+    ("DATA", b"451 later\r\n", Deferred, "data.deferred", Scope.MESSAGE),
+    ("DATA", b"554 5.6.0 no\r\n", Refused, "data.refused", Scope.MESSAGE),
+    ("DATA", b"250 ok\r\n", Deferred, "reply.malformed", Scope.RELAY),
+    ("DATA", b"421 bye\r\n", Deferred, "relay.closing", Scope.RELAY),
+    ("dot", b"451 4.3.0 later\r\n", Deferred, "dot.deferred", Scope.MESSAGE),
+    ("dot", b"554 5.7.1 spam\r\n", Refused, "dot.refused", Scope.MESSAGE),
+    ("dot", b"552 5.3.4 too big\r\n", Refused, "message.too_large", Scope.MESSAGE),
+    ("dot", b"421 4.3.2 shutting down\r\n", Deferred, "relay.closing", Scope.RELAY),
+]
+
+
+@pytest.mark.parametrize(("moment", "said", "kind", "code", "scope"), REPLIES)
+async def test_a_reply_has_the_class_that_the_rules_give_it(relay, moment, said, kind, code, scope):
+    outcome = only(await send(route_to(await relay(**{moment: said})), ENVELOPE, CONTENT))
+    assert (type(outcome), outcome.code, outcome.scope) == (kind, code, scope)
+    assert outcome.message.endswith(".")
+
+
+DOUBTFUL = [
+    (b"garbage\r\n250 ok\r\n", "in_doubt.malformed"),
+    (b"221 bye\r\n", "in_doubt.malformed"),
+    (b"550-no\r\n250 yes\r\n", "in_doubt.malformed"),
+    (b"354 more\r\n", "in_doubt.malformed"),
+    (moods.hangs_up, "in_doubt.lost"),
+    (moods.resets, "in_doubt.lost"),
+    (moods.breaks_off_in_the_reply, "in_doubt.lost"),
+    (moods.is_silent, "in_doubt.timeout"),
+]
+
+
+@pytest.mark.parametrize(("answer", "code"), DOUBTFUL)
+async def test_after_the_final_dot_no_clear_answer_is_a_doubt(relay, answer, code):
+    outcome = only(await send(route_to(await relay(dot=answer)), ENVELOPE, CONTENT))
+    assert isinstance(outcome, InDoubt)
+    assert outcome.code == code
+
+
+@pytest.mark.parametrize("moment", ["greeting", "EHLO", "MAIL", "RCPT", "DATA"])
+async def test_a_connection_lost_before_the_body_is_no_doubt(relay, moment):
+    outcome = only(await send(route_to(await relay(**{moment: moods.hangs_up})), ENVELOPE, CONTENT))
+    assert (type(outcome), outcome.code, outcome.scope) == (Deferred, "connection.lost", Scope.RELAY)
+
+
+async def test_a_connection_lost_in_the_body_is_no_doubt_either(relay):
+    outcome = only(await send(route_to(await relay(body=moods.hangs_up_in_body)), ENVELOPE, BIG))
+    assert (type(outcome), outcome.code, outcome.scope) == (Deferred, "connection.lost", Scope.MESSAGE)
+    assert outcome.stage is Stage.DATA
+
+
+async def test_a_relay_that_stops_reading_meets_a_deadline_before_the_dot(relay):
+    outcome = only(await send(route_to(await relay(body=moods.stops_reading)), ENVELOPE, BIG))
+    assert (type(outcome), outcome.code) == (Deferred, "reply.timeout")
+
+
+async def test_a_no_during_the_body_is_a_no_and_not_a_doubt(relay):
+    early = await relay(body=b"550 5.7.1 enough\r\n")
+    outcome = only(await send(route_to(early), ENVELOPE, BIG))
+    assert (type(outcome), outcome.code) == (Refused, "data.refused")
+    assert early.mails == []
+
+
+@pytest.mark.parametrize("moment", ["greeting", "EHLO", "MAIL", "DATA"])
+async def test_a_silent_relay_meets_the_deadline_for_its_reply(relay, moment):
+    started = time.monotonic()
+    outcome = only(await send(route_to(await relay(**{moment: moods.is_silent})), ENVELOPE, CONTENT))
+    assert (outcome.code, outcome.scope) == ("reply.timeout", Scope.RELAY)
+    assert time.monotonic() - started < QUICK.reply + 0.5
+
+
+async def test_nothing_is_sent_to_a_relay_that_does_not_greet(relay):
+    silent = await relay(greeting=moods.is_silent)
+    await send(route_to(silent), ENVELOPE, CONTENT)
+    assert silent.heard == []
+
+
+async def test_one_byte_at_a_time_is_read_when_it_is_quick_enough(relay):
+    good = await relay(Mood(slowly=0.0001))
+    assert isinstance(only(await send(route_to(good, timeouts=Timeouts()), ENVELOPE, CONTENT)), Sent)
+
+
+async def test_a_drip_of_bytes_does_not_stretch_the_deadline(relay):
+    outcome = only(await send(route_to(await relay(Mood(slowly=0.05))), ENVELOPE, CONTENT))
+    assert (outcome.code, outcome.stage) == ("reply.timeout", Stage.GREETING)
+
+
+async def test_a_tarpit_that_answers_in_time_each_time_meets_the_deadline_of_the_attempt(relay):
+    tarpit = await relay(RCPT=moods.after(0.2, b"250 ok\r\n"))
+    many = Envelope("f@x.test", tuple(f"r{n}@x.test" for n in range(100)))
+    attempt = await send(route_to(tarpit), many, CONTENT)
+    assert {outcome.code for outcome in attempt.outcomes.values()} == {"attempt.timeout"}
+    assert attempt.seconds < QUICK.attempt + 0.5
+
+
+@pytest.mark.parametrize(
+    ("moment", "flood"),
+    [
+        ("greeting", moods.floods_lines),
+        ("greeting", moods.floods_without_line_end),
+        ("EHLO", moods.never_ends_ehlo),
+    ],
+)
+async def test_a_flood_is_cut_off_and_the_relay_rests(relay, moment, flood):
+    outcome = only(await send(route_to(await relay(**{moment: flood})), ENVELOPE, CONTENT))
+    assert (outcome.code, outcome.scope) == ("reply.malformed", Scope.RELAY)
+
+
+async def test_what_is_no_mail_server_is_not_quoted(relay):
+    attempt = await send(route_to(await relay(greeting=b"-ERR unknown command 'secret-banner'\r\n")), ENVELOPE, CONTENT)
+    assert "secret-banner" not in repr(attempt)
+    refusing = await send(route_to(await relay(greeting=b"554 secret-banner\r\n")), ENVELOPE, CONTENT)
+    assert "secret-banner" not in repr(refusing)
+    assert only(refusing).reply.code == 554
+
+
+async def test_a_relay_s_words_are_cleaned(relay):
+    attempt = await send(
+        route_to(await relay(RCPT=b"550 \x1b[31m\x07\x00\xff<script>" + b"x" * 600 + b"\r\n")), ENVELOPE, CONTENT
+    )
+    text = only(attempt).reply.text
+    assert text.startswith("\\x1B[31m\\x07\\x00\\xFF<script>")
+    assert len(text) <= 512
+    assert text.isprintable()
+    assert text.isascii()
+    assert len(attempt.transcript) <= 4096
+
+
+async def test_bare_line_feeds_are_taken_in_replies(relay):
+    good = await relay(greeting=b"220 relay.test\n", EHLO=b"250-relay.test\n250 PIPELINING\n", dot=b"250 ok\n")
+    assert isinstance(only(await send(route_to(good), ENVELOPE, CONTENT)), Sent)
+
+
+async def test_helo_will_do_where_nothing_else_is_due(relay):
+    old = await relay(EHLO=b"502 what\r\n")
+    assert isinstance(only(await send(route_to(old), ENVELOPE, CONTENT)), Sent)
+    assert "HELO postroom.test" in old.heard
+
+
+async def test_helo_will_not_do_where_a_login_is_due(relay):
+    old = await relay(EHLO=b"502 what\r\n")
+    outcome = only(await send(route_to(old, login=True, plaintext=True), ENVELOPE, CONTENT))
+    assert (outcome.code, outcome.scope) == ("ehlo.refused", Scope.PROFILE)
+    assert "HELO postroom.test" not in old.heard
+
+
+async def test_a_message_over_the_size_limit_is_refused_before_mail(relay):
+    small = await relay(Mood(offers=("PIPELINING", "SIZE 10")))
+    outcome = only(await send(route_to(small), ENVELOPE, CONTENT))
+    assert (type(outcome), outcome.code) == (Refused, "message.too_large")
+    assert not any(line.startswith("MAIL") for line in small.heard)
+
+
+@pytest.mark.parametrize("size", ["SIZE abc", "SIZE 99999999999999999999", "SIZE", "SIZE 0"])
+async def test_a_size_that_makes_no_sense_is_no_limit(relay, size):
+    assert isinstance(only(await send(route_to(await relay(Mood(offers=(size,)))), ENVELOPE, CONTENT)), Sent)
+
+
+async def test_an_address_that_the_relay_cannot_carry_is_refused(relay):
+    ascii_only = await relay(Mood(offers=("PIPELINING",)))
+    outcome = only(await send(route_to(ascii_only), replace(ENVELOPE, recipients=("müller@x.test",)), CONTENT))
+    assert (type(outcome), outcome.code) == (Refused, "message.utf8_unsupported")
+    modern = await relay()
+    assert isinstance(
+        only(await send(route_to(modern), replace(ENVELOPE, recipients=("müller@x.test",)), CONTENT)), Sent
+    )
+    assert any(line.endswith("SMTPUTF8") for line in modern.heard)
+
+
+async def test_8_bit_text_is_announced_or_not_sent(relay):
+    modern = await relay()
+    assert isinstance(only(await send(route_to(modern), ENVELOPE, "Subject: x\r\n\r\nü\r\n".encode())), Sent)
+    assert any("BODY=8BITMIME" in line for line in modern.heard)
+    old = await relay(Mood(offers=()))
+    outcome = only(await send(route_to(old), ENVELOPE, "Subject: x\r\n\r\nü\r\n".encode()))
+    assert (type(outcome), outcome.code) == (Refused, "message.eight_bit_unsupported")
+
+
+@pytest.mark.parametrize("bad", ["a@x.test> ORCPT=b", "a@x.test\r\nRCPT TO:<b@x.test", "a b@x.test", "a\0@x.test"])
+async def test_an_address_that_would_say_something_else_is_never_written(relay, bad):
+    good = await relay()
+    outcome = only(await send(route_to(good), replace(ENVELOPE, recipients=(bad,)), CONTENT))
+    assert (type(outcome), outcome.code) == (Refused, "message.unsendable")
+    assert not any(line.startswith(("MAIL", "RCPT")) for line in good.heard)
+
+
+async def test_a_relay_that_nobody_is_at(relay):
+    gone = await relay()
+    port = gone.port
+    async with asyncio.timeout(2):
+        closed = await asyncio.start_server(gone.receive, "127.0.0.1", 0)
+        port = closed.sockets[0].getsockname()[1]
+        closed.close()
+        outcome = only(await send(route_to(port), ENVELOPE, CONTENT))
+    assert (outcome.code, outcome.scope) == ("connect.refused", Scope.RELAY)
+
+
+@pytest.mark.parametrize("answer", [False, RuntimeError("the store is gone")])
+async def test_without_permission_the_final_dot_is_not_written(relay, answer):
+    good = await relay()
+
+    async def before_dot() -> bool:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    outcome = only(await send(route_to(good), ENVELOPE, CONTENT, before_dot))
+    assert (type(outcome), outcome.code, outcome.scope) == (Deferred, "lease.lost", Scope.MESSAGE)
+    assert good.mails == []
+
+
+async def test_permission_is_asked_while_the_relay_still_thinks_about_its_354(relay):
+    went: list[str] = []
+
+    async def thinks(visit: moods.Visit) -> bytes:
+        went.append("DATA heard")
+        await asyncio.sleep(0.1)
+        went.append("354 said")
+        await visit.say(b"354 go on\r\n")
+        return b"354"
+
+    async def before_dot() -> bool:
+        await asyncio.sleep(0.05)
+        went.append("permitted")
+        return True
+
+    slow = await relay(DATA=thinks)
+    assert isinstance(only(await send(route_to(slow), ENVELOPE, CONTENT, before_dot)), Sent)
+    assert went == ["DATA heard", "permitted", "354 said"]
+
+
+async def test_the_final_dot_waits_for_a_permission_that_comes_late(relay):
+    good = await relay()
+
+    async def before_dot() -> bool:
+        await asyncio.sleep(0.1)
+        assert good.mails == []
+        return True
+
+    assert isinstance(only(await send(route_to(good), ENVELOPE, CONTENT, before_dot)), Sent)
+
+
+async def test_quit_without_an_answer_changes_nothing(relay):
+    assert isinstance(only(await send(route_to(await relay(QUIT=moods.is_silent)), ENVELOPE, CONTENT)), Sent)
+
+
+async def test_a_reset_right_after_the_250_is_still_sent(relay):
+    assert isinstance(only(await send(route_to(await relay(QUIT=moods.resets)), ENVELOPE, CONTENT)), Sent)
+
+
+# Login.
+
+
+def login(answer, *mechanisms: str) -> Mood:
+    return Mood({"AUTH": answer}, offers=("PIPELINING", f"AUTH {' '.join(mechanisms)}"))
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+async def test_login_with_each_mechanism(relay, mechanism):
+    good = await relay(login(moods.knows("user", PASSWORD), "GSSAPI", mechanism))
+    attempt = await send(route_to(good, login=True, plaintext=True), ENVELOPE, CONTENT)
+    assert isinstance(only(attempt), Sent)
+    assert f"C: AUTH {mechanism}" in attempt.transcript
+    assert "***" in attempt.transcript
+
+
+FAILED_LOGINS = [
+    (login(b"535 5.7.8 bad credentials\r\n", "PLAIN"), "auth.rejected", Scope.PROFILE),
+    (login(b"534 5.7.9 weak\r\n", "PLAIN"), "auth.rejected", Scope.PROFILE),
+    (login(b"454 4.7.0 try later\r\n", "PLAIN"), "auth.temporary", Scope.RELAY),
+    (login(b"421 4.7.0 bye\r\n", "PLAIN"), "auth.temporary", Scope.RELAY),
+    (login(b"250 fine\r\n", "PLAIN"), "auth.malformed", Scope.PROFILE),
+    (login(b"334 \r\n", "PLAIN"), "auth.malformed", Scope.PROFILE),
+    (login(b"334 ***\r\n", "LOGIN"), "auth.malformed", Scope.PROFILE),
+    (
+        Mood({"AUTH": b"334 VXNlcg==\r\n", "response": b"334 VXNlcg==\r\n"}, ("AUTH LOGIN",)),
+        "auth.malformed",
+        Scope.PROFILE,
+    ),
+    (login(b"235 ok\r\n", "NTLM", "X-UNKNOWN"), "auth.no_common_mechanism", Scope.PROFILE),
+    (Mood(), "auth.not_offered", Scope.PROFILE),
+]
+
+
+@pytest.mark.parametrize(("mood", "code", "scope"), FAILED_LOGINS)
+async def test_a_login_that_fails_keeps_the_mail_and_names_the_reason(relay, mood, code, scope):
+    strict = await relay(mood)
+    attempt = await send(route_to(strict, login=True, plaintext=True), ENVELOPE, CONTENT)
+    outcome = only(attempt)
+    assert (type(outcome), outcome.code, outcome.scope) == (Deferred, code, scope)
+    assert strict.said["AUTH"] <= 1
+    assert strict.mails == []
+
+
+async def test_a_password_never_crosses_an_open_connection_unasked(relay):
+    good = await relay(login(moods.knows("user", PASSWORD), "PLAIN"))
+    outcome = only(await send(route_to(good, login=True), ENVELOPE, CONTENT))
+    assert (outcome.code, outcome.scope) == ("auth.plaintext_forbidden", Scope.PROFILE)
+    assert not any(line.startswith("AUTH") for line in good.heard)
+
+
+async def test_a_relay_that_repeats_the_password_does_not_get_it_into_our_records(relay):
+    echo = await relay(login(f"535 wrong: {PASSWORD} Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5\r\n".encode(), "PLAIN"))
+    shown = repr(await send(route_to(echo, login=True, plaintext=True), ENVELOPE, CONTENT))
+    assert "535 wrong: *** ***" in shown
+    assert PASSWORD not in shown
+    assert "Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5" not in shown
+
+
+# TLS.
+
+
+@pytest.mark.parametrize("security", [Security.STARTTLS, Security.TLS])
+async def test_a_good_certificate_and_a_login_inside_tls(relay, certificates, security):
+    mood = Mood(
+        {"AUTH": moods.knows("user", PASSWORD)},
+        offers=("PIPELINING", "AUTH PLAIN") if security is Security.TLS else ("STARTTLS",),
+        offers_after_tls=("PIPELINING", "AUTH PLAIN"),
+        tls=certificates.good,
+        implicit=security is Security.TLS,
+    )
+    good = await relay(mood)
+    route = route_to(good, security=security, login=True, ca_certificates=certificates.authority)
+    attempt = await send(route, ENVELOPE, BIG)
+    assert isinstance(only(attempt), Sent)
+    assert attempt.tls.startswith("TLSv1.3 ")
+    assert good.mails[0].content == BIG
+    assert good.heard.count("EHLO postroom.test") == (1 if security is Security.TLS else 2)
+
+
+CERTIFICATES = [
+    ("wrong_name", "tls.name_mismatch"),
+    ("expired", "tls.expired"),
+    ("self_signed", "tls.self_signed"),
+    ("foreign", "tls.untrusted"),
+]
+
+
+@pytest.mark.parametrize("security", [Security.STARTTLS, Security.TLS])
+@pytest.mark.parametrize(("which", "code"), CERTIFICATES)
+async def test_a_bad_certificate_stops_everything_and_says_what_is_bad(relay, certificates, security, which, code):
+    implicit = security is Security.TLS
+    bad = await relay(Mood(offers=("STARTTLS",), tls=getattr(certificates, which), implicit=implicit))
+    route = route_to(bad, security=security, login=True, ca_certificates=certificates.authority)
+    outcome = only(await send(route, ENVELOPE, CONTENT))
+    assert (type(outcome), outcome.code, outcome.scope) == (Deferred, code, Scope.PROFILE)
+    assert not any(line.startswith(("AUTH", "MAIL")) for line in bad.heard)
+
+
+async def test_a_bad_certificate_is_taken_where_the_profile_says_so(relay, certificates):
+    bad = await relay(Mood(offers=("STARTTLS",), tls=certificates.self_signed))
+    route = route_to(bad, security=Security.STARTTLS, verify_certificate=False)
+    assert isinstance(only(await send(route, ENVELOPE, CONTENT)), Sent)
+
+
+async def test_the_server_name_of_the_profile_is_the_one_that_counts(relay, certificates):
+    other = await relay(Mood(offers=("STARTTLS",), tls=certificates.wrong_name))
+    route = route_to(
+        other, security=Security.STARTTLS, server_name="other.test", ca_certificates=certificates.authority
+    )
+    assert isinstance(only(await send(route, ENVELOPE, CONTENT)), Sent)
+
+
+async def test_starttls_that_is_not_offered_ends_it_before_the_login(relay):
+    stripped = await relay(Mood(offers=("AUTH PLAIN",)))
+    outcome = only(await send(route_to(stripped, security=Security.STARTTLS, login=True), ENVELOPE, CONTENT))
+    assert (outcome.code, outcome.scope) == ("tls.not_offered", Scope.PROFILE)
+    assert stripped.heard == ["EHLO postroom.test"]
+
+
+@pytest.mark.parametrize("injected", [b"250 welcome\r\n", b"25", b"\n"])
+async def test_bytes_slipped_in_before_tls_end_the_connection(relay, certificates, injected):
+    tampered = await relay(Mood({"STARTTLS": b"220 go\r\n" + injected}, offers=("STARTTLS",), tls=certificates.good))
+    outcome = only(await send(route_to(tampered, security=Security.STARTTLS), ENVELOPE, CONTENT))
+    assert (outcome.code, outcome.scope) == ("tls.injection", Scope.PROFILE)
+    assert tampered.heard == ["EHLO postroom.test", "STARTTLS"]
+
+
+@pytest.mark.parametrize(("answer", "scope"), [(b"454 4.7.0 later\r\n", Scope.RELAY), (b"502 no\r\n", Scope.PROFILE)])
+async def test_starttls_that_is_refused(relay, certificates, answer, scope):
+    mood = Mood({"STARTTLS": moods.says_then_hangs_up(answer)}, offers=("STARTTLS",), tls=certificates.good)
+    outcome = only(await send(route_to(await relay(mood), security=Security.STARTTLS), ENVELOPE, CONTENT))
+    assert (outcome.code, outcome.scope) == ("tls.refused", scope)
+
+
+@pytest.mark.parametrize("act", [moods.says_then_hangs_up(b"220 go\r\n"), moods.after(0, b"220 go\r\n")])
+async def test_a_handshake_that_is_cut_or_stalls_may_pass(relay, certificates, act):
+    async def stalls(visit: moods.Visit) -> None:
+        await act(visit)
+        await asyncio.sleep(30)
+
+    cut = await relay(Mood({"STARTTLS": stalls}, offers=("STARTTLS",), tls=certificates.good))
+    outcome = only(await send(route_to(cut, security=Security.STARTTLS), ENVELOPE, CONTENT))
+    assert (outcome.code, outcome.scope) == ("tls.handshake", Scope.RELAY)
+
+
+async def test_plain_smtp_where_tls_is_due_is_named(relay):
+    plain = await relay()
+    outcome = only(await send(route_to(plain, security=Security.TLS), ENVELOPE, CONTENT))
+    assert (outcome.code, outcome.scope) == ("tls.handshake", Scope.PROFILE)
+
+
+async def test_after_tls_the_second_ehlo_is_what_counts(relay, certificates):
+    mood = Mood(offers=("STARTTLS", "AUTH PLAIN"), offers_after_tls=("PIPELINING",), tls=certificates.good)
+    route = route_to(await relay(mood), security=Security.STARTTLS, login=True, ca_certificates=certificates.authority)
+    assert only(await send(route, ENVELOPE, CONTENT)).code == "auth.not_offered"
+
+
+async def test_ca_certificates_that_are_none_are_the_profile_s_fault(relay):
+    route = route_to(await relay(), ca_certificates="not a certificate")
+    outcome = only(await send(route, ENVELOPE, CONTENT))
+    assert (outcome.code, outcome.scope, outcome.stage) == ("settings.ca_unreadable", Scope.PROFILE, Stage.SETTINGS)
