@@ -28,8 +28,8 @@ from postroom.actions.tenants import Tenants
 from postroom.config import Config
 from postroom.domain.problems import Unavailable
 from postroom.domain.secret import Secret
-from postroom.smtp.reach import Reach
-from postroom.smtp.route import Network, Route
+from postroom.smtp.reach import Network, Reach
+from postroom.smtp.route import Route
 from postroom.smtp.sandbox import Caught, Sandbox, read
 from postroom.store import caught, profiles
 from postroom.store.database import Database
@@ -69,10 +69,15 @@ async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = froz
         worker = Worker(database, route_of, lease=config.lease)
         operator_key = Secret(secrets.token_urlsafe(32))
         mail = Mail(database, worker.wake)
+
+        def changed() -> None:
+            mail.settings_changed()
+            worker.wake()
+
         room = Room(
             tenants=Tenants(database),
             keys=Keys(database, vault.derive("tokens"), operator_key),
-            profiles=Profiles(database, vault, route_of, lambda: (mail.settings_changed(), worker.wake())[-1]),
+            profiles=Profiles(database, vault, route_of, changed),
             mail=mail,
             sandbox=SandboxMail(database),
         )
@@ -103,7 +108,9 @@ async def _run(postroom: Postroom, listener: socket.socket | None, with_worker: 
     if with_worker:
         await _recover(postroom.database)
         parts.append(asyncio.create_task(postroom.worker.run()))
-    server = _Server(uvicorn.Config(postroom.site, lifespan="off", access_log=False, log_config=None, server_header=False))
+    server = _Server(
+        uvicorn.Config(postroom.site, lifespan="off", access_log=False, log_config=None, server_header=False)
+    )
     if listener:
         parts.append(asyncio.create_task(server.serve(sockets=[listener])))
         _announce(postroom, listener)
@@ -161,7 +168,9 @@ async def _sandbox(config: Config, database: Database, wanted: bool) -> AsyncIte
     try:
         await sandbox.start(*endpoint)
     except OSError as error:
-        raise Unavailable(f"The sandbox can't listen on {config.sandbox} ({error.strerror}): set POSTROOM_SANDBOX.") from None
+        raise Unavailable(
+            f"The sandbox can't listen on {config.sandbox} ({error.strerror}): set POSTROOM_SANDBOX."
+        ) from None
     try:
         yield
     finally:
@@ -178,7 +187,7 @@ def _router(config: Config, vault: Vault, reach: Reach) -> Callable[[StoredProfi
         if stored.sealed_password is not None:
             password = vault.open(stored.sealed_password, profiles.place(stored.tenant_id, stored.id))
         return Route(
-            stored.settings, password, reach, stored.settings.ehlo_name or ehlo_name, plaintext_auth=plaintext
+            stored.settings, password, reach, stored.settings.ehlo_name or ehlo_name, plaintext_networks=plaintext
         )
 
     return route_of

@@ -75,7 +75,7 @@ def test_a_field_added_later_counts_until_someone_marks_it():
     assert unmarked_fields(grown) == (*DESTINATION_FIELDS, "proxy")
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - HARMLESS))
+@pytest.mark.parametrize("name", sorted(set(NAMES) - HARMLESS - {"auth"}))
 def test_a_change_of_the_destination_demands_the_secret_again(name: str):
     patch = Patch(**{name: OTHER[name]})
     after = apply(BEFORE, patch)
@@ -84,6 +84,16 @@ def test_a_change_of_the_destination_demands_the_secret_again(name: str):
         keep_or_replace_secret(BEFORE, after, patch, STORED)
     assert refused.value.field == "password"
     assert STORED.reveal() not in refused.value.message
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - HARMLESS))
+def test_without_login_a_change_of_the_destination_drops_the_secret_and_login_demands_it_again(name: str):
+    patch = Patch(**{name: OTHER[name], "auth": Auth.NONE})
+    silent = apply(BEFORE, patch)
+    assert keep_or_replace_secret(BEFORE, silent, patch, STORED) is None
+    back = Patch(auth=Auth.PASSWORD)
+    with pytest.raises(SecretNeeded, match="auth"):
+        keep_or_replace_secret(silent, apply(silent, back), back, STORED)
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - HARMLESS))

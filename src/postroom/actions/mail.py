@@ -148,7 +148,7 @@ def prepare(caller: Caller, stored: StoredProfile, draft: Draft, now: int) -> Ne
         draft,
         sender=sender,
         reply_to=draft.reply_to or _reply_to(settings),
-        message_id=f"{message_id}@{sender.address.domain}",
+        message_id=f"<{message_id}@{sender.address.domain}>",
         date=now,
     )
     return NewMessage(

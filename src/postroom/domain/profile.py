@@ -181,6 +181,9 @@ def keep_or_replace_secret(
     if patch.password is not KEEP:  # None or empty: cleared on request
         stored = None
     if stored is not None and (before is None or destination(before) != destination(after)):
+        if after.auth is Auth.NONE:
+            # Nothing is lost: switching login on again is a change of destination, too.
+            return None
         changed = [n for n in DESTINATION_FIELDS if before is None or getattr(before, n) != getattr(after, n)]
         raise SecretNeeded(
             "password",

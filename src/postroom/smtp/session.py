@@ -98,7 +98,7 @@ class Session(asyncio.BufferedProtocol):
         if isinstance(connection, Failure):
             return connection
         await self._attach(connection)
-        return await self.converse(opening(self._route))
+        return await self.converse(opening(self._route.at(connection.getpeername()[0])))
 
     async def _attach(self, connection: socket.socket) -> None:
         host, port = connection.getpeername()[:2]

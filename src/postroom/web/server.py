@@ -63,9 +63,8 @@ def build(room: Room, health: Health) -> ASGIApp:
 
 def _native() -> FastAPI:
     app = FastAPI(
-        title="Postroom", version=__version__, openapi_url=None, docs_url=None, redoc_url=None, root_path="/v1",
+        title="Postroom", version=__version__, openapi_url=None, docs_url=None, redoc_url=None, servers=[{"url": "/v1"}],
         summary="Outgoing-mail settings and mail: set, check, send, look up.",
-        root_path_in_servers=True,
     )  # fmt: skip
     for noun in (*_NATIVE, sandbox):
         app.include_router(noun.router)

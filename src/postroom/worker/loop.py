@@ -232,7 +232,13 @@ class Worker:
     def _give_back(self, parcel: Parcel) -> None:
         held = Held(parcel[0].lease, tuple(claim.id for claim in parcel))
         released = self._database.fold(self._release, held)
-        released.add_done_callback(lambda future: [self._let_go(claim) for claim in parcel] and future.exception())
+        released.add_done_callback(partial(self._given_back, parcel))
+
+    def _given_back(self, parcel: Parcel, released: "asyncio.Future[None]") -> None:
+        """If it could not be written, the leases run out."""
+        released.exception()
+        for claim in parcel:
+            self._let_go(claim)
 
     def _let_go(self, claim: Claim) -> None:
         self._in_hand.pop(claim.id, None)
