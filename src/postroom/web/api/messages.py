@@ -141,9 +141,9 @@ def _delivery(read: DeliveryRead, with_tries: bool) -> DeliveryOut:
 
 
 def _attempt(read: AttemptRead) -> AttemptOut:
-    reply = " ".join(str(part) for part in (read.reply_code, read.reply_enhanced, read.reply_text) if part)
     return AttemptOut(
         number=read.number, started_at=moment(read.started_at), seconds=round(read.duration / 1e6, 6),
-        outcome=read.outcome, stage=read.stage, code=read.code, message=read.message, reply=reply or None,
+        outcome=read.outcome, stage=read.stage, code=read.code, message=read.message,
+        reply=f"{read.reply_code} {read.reply_text}" if read.reply_code else None,
         relay=read.relay, tls=read.tls, revision=read.revision, transcript=read.transcript,
     )  # fmt: skip

@@ -1,6 +1,5 @@
 """/v1/profiles"""
 
-from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
@@ -168,4 +167,7 @@ def _password(text: str | None, *, said: bool) -> Any:
 
 
 def _step(step: Step) -> StepOut:
-    return StepOut(**{**asdict(step), "stage": step.stage.value, "detail": dict(step.detail)})
+    return StepOut(
+        stage=step.stage.value, status=step.status, code=step.code, message=step.message, advice=step.advice,
+        detail=dict(step.detail), seconds=round(step.seconds, 6),
+    )  # fmt: skip
