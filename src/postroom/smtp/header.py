@@ -82,10 +82,20 @@ def encoded_words(text: str, first: int = _FIRST_WORD) -> list[str]:
     raw = text.encode()
     q_length = sum([len(_Q[octet]) for octet in raw])
     if q_length * 3 <= len(raw) * 4:
-        chunks = cut(text, lambda char: sum([len(_Q[octet]) for octet in char.encode()]), first - 12, ENCODED_WORD - 12)
-        return [f"=?utf-8?q?{''.join([_Q[octet] for octet in chunk.encode()])}?=" for chunk in chunks]
-    chunks = cut(text, lambda char: len(char.encode()), (first - 12) // 4 * 3, (ENCODED_WORD - 12) // 4 * 3)
-    return [f"=?utf-8?b?{b2a_base64(chunk.encode(), newline=False).decode()}?=" for chunk in chunks]
+        length, room, rest = q_length, first - 12, ENCODED_WORD - 12
+        write, width = _q_word, lambda char: sum([len(_Q[octet]) for octet in char.encode()])
+    else:
+        length, room, rest = len(raw), (first - 12) // 4 * 3, (ENCODED_WORD - 12) // 4 * 3
+        write, width = _b_word, lambda char: len(char.encode())
+    return [write(text)] if length <= room else [write(piece) for piece in cut(text, width, room, rest)]
+
+
+def _q_word(text: str) -> str:
+    return f"=?utf-8?q?{''.join([_Q[octet] for octet in text.encode()])}?="
+
+
+def _b_word(text: str) -> str:
+    return f"=?utf-8?b?{b2a_base64(text.encode(), newline=False).decode()}?="
 
 
 def cut(text: str, width: Callable[[str], int], first: int, rest: int) -> list[str]:
