@@ -442,7 +442,7 @@ FIELDS = {
     "subject": lambda payload: (Draft(to=(BOB,), subject=payload), SENDER, None),
     "to[0].name": lambda payload: (Draft(to=(Mailbox(BOB.address, payload),)), SENDER, None),
     "cc[0].name": lambda payload: (Draft(to=(BOB,), cc=(Mailbox(BOB.address, payload),)), SENDER, None),
-    "sender.name": lambda payload: (Draft(to=(BOB,)), Mailbox(SENDER.address, payload), None),
+    "from.name": lambda payload: (Draft(to=(BOB,)), Mailbox(SENDER.address, payload), None),
     "reply_to.name": lambda payload: (Draft(to=(BOB,)), SENDER, Mailbox(ALICE.address, payload)),
     "headers.List-Id": lambda payload: (Draft(to=(BOB,), headers={"List-Id": payload}), SENDER, None),
     "attachments[0].filename": lambda payload: (
@@ -475,7 +475,7 @@ def test_what_looks_like_a_trick_is_shown_as_the_text_that_it_is(field: str, pay
         "subject": lambda: message["Subject"],
         "to[0].name": lambda: people(mail, "To")[0][0],
         "cc[0].name": lambda: people(mail, "Cc")[0][0],
-        "sender.name": lambda: people(mail, "From")[0][0],
+        "from.name": lambda: people(mail, "From")[0][0],
         "reply_to.name": lambda: people(mail, "Reply-To")[0][0],
         "headers.List-Id": lambda: message["List-Id"],
         "attachments[0].filename": lambda: next(message.iter_attachments()).get_filename(),

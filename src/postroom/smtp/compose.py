@@ -54,7 +54,7 @@ def compose(draft: Draft, *, sender: Mailbox, reply_to: Mailbox | None, message_
 
 
 def _people(draft: Draft, sender: Mailbox, reply_to: Mailbox | None) -> dict[str, str]:
-    fields = {"From": mailbox("From", sender, "sender")}
+    fields = {"From": mailbox("From", sender, "from")}
     if reply_to is not None:
         fields["Reply-To"] = mailbox("Reply-To", reply_to, "reply_to")
     if draft.to:

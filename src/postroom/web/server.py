@@ -63,8 +63,8 @@ def build(room: Room, health: Health) -> ASGIApp:
 
 def _native() -> FastAPI:
     app = FastAPI(
-        title="Postroom", version=__version__, openapi_url=None, docs_url=None, redoc_url=None, servers=[{"url": "/v1"}],
-        summary="Outgoing-mail settings and mail: set, check, send, look up.",
+        title="Postroom", version=__version__, summary="Outgoing-mail settings and mail: set, check, send, look up.",
+        openapi_url=None, docs_url=None, redoc_url=None, servers=[{"url": "/v1"}],
     )  # fmt: skip
     for noun in (*_NATIVE, sandbox):
         app.include_router(noun.router)
