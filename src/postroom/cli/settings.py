@@ -1,0 +1,103 @@
+"""The options for a profile's fields, and what they say in the API's words. Only what was named is said."""
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from postroom.cli.reading import read_bytes, read_text
+from postroom.domain.problems import Invalid
+from postroom.domain.profile import Auth, Security
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One option for each field. An empty text clears its field."""
+
+    host: Annotated[str | None, typer.Option(help="Host name or address of the relay.")] = None
+    port: Annotated[int | None, typer.Option(help="Usually 25, 465 or 587.")] = None
+    security: Annotated[Security | None, typer.Option(help="TLS is required, or not used; never if it happens.")] = None
+    verify_certificate: Annotated[
+        bool | None, typer.Option("--verify/--no-verify", help="Verify the relay's certificate.")
+    ] = None
+    ca_file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="PEM of the authorities to trust instead of the system's.")
+    ] = None
+    server_name: Annotated[str | None, typer.Option(help="The certificate's name, if it is not the host's.")] = None
+    auth: Annotated[Auth | None, typer.Option(help="How to log in at the relay.")] = None
+    username: Annotated[str | None, typer.Option()] = None
+    password: Annotated[
+        str | None,
+        typer.Option(
+            prompt="Relay password", prompt_required=False, hide_input=True,
+            help="Without a value: asked for, and not shown. Others can see a value given here.",
+        ),
+    ] = None  # fmt: skip
+    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False
+    sender_address: Annotated[str | None, typer.Option("--sender", metavar="ADDRESS")] = None
+    sender_name: Annotated[str | None, typer.Option()] = None
+    reply_to_address: Annotated[str | None, typer.Option("--reply-to", metavar="ADDRESS")] = None
+    envelope_sender: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where bounces go.")] = None
+    recipient_filter: Annotated[
+        str | None, typer.Option("--filter", metavar="PATTERNS", help="Who may be mailed: *@example.com,me@example.org")
+    ] = None
+    no_filter: Annotated[bool, typer.Option("--no-filter", help="Everyone may be mailed.")] = False
+    ehlo_name: Annotated[str | None, typer.Option(help="How to greet the relay.")] = None
+    from_json: Annotated[
+        str | None, typer.Option(metavar="FILE", help="An object of fields as the API names them; - is stdin.")
+    ] = None
+
+    def said(self) -> dict[str, Any]:
+        """Raises BadParameter when two options contradict each other, Invalid when a file can't be used."""
+        self._check()
+        named = {name: _word(getattr(self, name)) for name in _DIRECT if getattr(self, name) is not None}
+        return (_fields(self.from_json) if self.from_json else {}) | named | self._from_elsewhere()
+
+    def _from_elsewhere(self) -> dict[str, Any]:
+        said: dict[str, Any] = {}
+        if self.ca_file is not None:
+            said["ca_certificates"] = read_text(self.ca_file, "--ca-file") if self.ca_file else None
+        if self.no_filter:
+            said["recipient_filter"] = None
+        if self.password_stdin:
+            said["password"] = _password_on_stdin()
+        return said
+
+    def _check(self) -> None:
+        if self.no_filter and self.recipient_filter is not None:
+            raise typer.BadParameter("--filter and --no-filter contradict each other.")
+        if self.password_stdin and self.password is not None:
+            raise typer.BadParameter("give the password once: --password or --password-stdin.")
+        if self.password_stdin and "-" in (self.from_json, self.ca_file):
+            raise typer.BadParameter("stdin can be read once: for the password, or for a file.")
+
+
+_DIRECT = (
+    "host", "port", "security", "verify_certificate", "server_name", "auth", "username", "password", "sender_address",
+    "sender_name", "reply_to_address", "envelope_sender", "recipient_filter", "ehlo_name",
+)  # fmt: skip
+
+
+def _word(value: Any) -> Any:
+    if isinstance(value, Security | Auth):
+        return value.value
+    return None if value == "" else value
+
+
+def _fields(path: str) -> dict[str, Any]:
+    try:
+        said = json.loads(read_bytes(path, "--from-json"))
+    except ValueError:
+        raise Invalid("--from-json", f"--from-json: {path} is not JSON.") from None
+    if not isinstance(said, dict):
+        raise Invalid("--from-json", f"--from-json: {path} must be one JSON object.")
+    return said
+
+
+def _password_on_stdin() -> str:
+    text = sys.stdin.read().removesuffix("\n").removesuffix("\r")
+    if not text:
+        raise typer.BadParameter("--password-stdin: nothing came on stdin.")
+    return text
