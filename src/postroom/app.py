@@ -241,7 +241,7 @@ def _announce(postroom: Postroom, listener: socket.socket) -> None:
     url = postroom.config.public_url or f"http://{shown}:{port}"
     _note_running(postroom, f"http://{shown}:{port}")
     log.started(url, "sqlite" if postroom.database.is_sqlite else "postgresql", worker=True)
-    cli.greet(url, postroom.first_key)
+    cli.greet(url, postroom.first_key, postroom.config.data_dir)
 
 
 def _note_running(postroom: Postroom, url: str) -> None:

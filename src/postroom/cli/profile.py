@@ -1,0 +1,111 @@
+"""`postroom profile`: a tenant's SMTP settings."""
+
+from typing import Annotated, Any
+
+import typer
+
+from postroom.cli.connection import at
+from postroom.cli.invocation import AsJson, ask
+from postroom.cli.output import facts, note, say, show, table
+from postroom.cli.settings import Settings
+from postroom.cli.spread import spread
+
+commands = typer.Typer(no_args_is_help=True, help="Profiles: the SMTP settings that mail leaves with.")
+
+DEFAULT = "default"
+Id = Annotated[str, typer.Argument(metavar="ID", help="A profile's number; else the default one.")]
+NeededId = Annotated[str, typer.Argument(metavar="ID", help="A profile's number.")]
+
+
+@commands.command("list")
+def every(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """The tenant's profiles."""
+    show(ask(ctx, "GET", "profiles"), _table, as_json=as_json)
+
+
+@commands.command("show")
+def one(ctx: typer.Context, profile: Id = DEFAULT, as_json: AsJson = False) -> None:
+    """One profile. A password is never shown, only whether there is one."""
+    show(ask(ctx, "GET", at("profiles", profile)), _facts, as_json=as_json)
+
+
+@commands.command("set")
+@spread(Settings)
+def change(
+    ctx: typer.Context,
+    settings: Settings,
+    profile: Id = DEFAULT,
+    name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change what is named and leave the rest; an empty value clears. Makes the default profile if there is none."""
+    body = settings.said() | ({"name": name} if name else {})
+    if not body:
+        raise typer.BadParameter("say what to change, for example --host smtp.example.com --port 587.")
+    show(ask(ctx, "PATCH", at("profiles", profile), body), _facts, as_json=as_json)
+
+
+@commands.command()
+@spread(Settings)
+def create(
+    ctx: typer.Context,
+    settings: Settings,
+    name: Annotated[str, typer.Argument(help="What people call it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make one more profile. A tenant's first one becomes its default."""
+    show(ask(ctx, "POST", "profiles", {"name": name} | settings.said()), _facts, as_json=as_json)
+
+
+@commands.command()
+def delete(ctx: typer.Context, profile: NeededId) -> None:
+    """Delete a profile that no mail waits for."""
+    ask(ctx, "DELETE", at("profiles", profile))
+    say(f"Profile {profile} is deleted.")
+
+
+@commands.command()
+def default(ctx: typer.Context, profile: NeededId, as_json: AsJson = False) -> None:
+    """Make it the one that is meant when none is named."""
+    show(ask(ctx, "PATCH", at("profiles", profile), {"default": True}), _facts, as_json=as_json)
+
+
+def _table(answer: Any) -> None:
+    rows = [
+        (each["id"], each["name"], each["default"], f"{each['host']}:{each['port']}", each["security"],
+         each["username"] if each["auth"] != "none" else "", each["sender_address"], each["recipient_filter"],
+         each["trouble"])
+        for each in answer["profiles"]
+    ]  # fmt: skip
+    titles = ("id", "name", "default", "relay", "security", "login", "sender", "filter", "trouble")
+    table(titles, rows, empty="There is no profile yet: postroom profile set --host smtp.example.com …")
+
+
+def _facts(profile: Any) -> None:
+    facts((
+        ("profile", f"{profile['id']} {profile['name']}{' (the default)' if profile['default'] else ''}"),
+        ("relay", f"{profile['host']}:{profile['port']}"), ("security", profile["security"]),
+        ("verified", profile["verify_certificate"]), ("authorities", _authorities(profile)),
+        ("server name", profile["server_name"]), ("login", _login(profile)),
+        ("sender", _mailbox(profile, "sender")), ("reply to", _mailbox(profile, "reply_to")),
+        ("MAIL FROM", profile["envelope_sender"]), ("filter", profile["recipient_filter"]),
+        ("EHLO name", profile["ehlo_name"]),
+        ("revision", f"{profile['revision']} by {profile['changed_by']}, {profile['changed_at']}"),
+    ))  # fmt: skip
+    if profile["trouble"]:
+        note(f"Its mail waits: {profile['trouble']} Try `postroom check`.", "yellow")
+
+
+def _authorities(profile: Any) -> str | None:
+    return "its own (PEM)" if profile["ca_certificates"] else None
+
+
+def _login(profile: Any) -> str:
+    if profile["auth"] == "none":
+        return "none"
+    return f"{profile['username']}, password {'set' if profile['password_set'] else 'missing'}"
+
+
+def _mailbox(profile: Any, which: str) -> str:
+    address, name = profile[f"{which}_address"], profile[f"{which}_name"]
+    return f"{name} <{address}>" if name and address else address or ""
