@@ -15,6 +15,7 @@ from pathlib import Path
 
 import uvicorn
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from starlette.types import ASGIApp
 
 from postroom import cli, log
@@ -59,8 +60,7 @@ class Postroom:
 @asynccontextmanager
 async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = frozenset()) -> AsyncIterator[Postroom]:
     """Open the data directory and wire the rest. Raises Problem when it can't be used."""
-    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    database = Database.open(config.database, data_dir=config.data_dir)
+    database = _open(config)
     try:
         vault = vault_from(config.secret("vault_key"), config.data_dir)
         sandbox = _endpoint(config.sandbox)
@@ -85,6 +85,19 @@ async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = froz
         yield Postroom(config, database, room, worker, site, operator_key, first_key)
     finally:
         await database.close()
+
+
+def _open(config: Config) -> Database:
+    """Neither a directory nor a database that can't be reached is a surprise; the database's URL is never told."""
+    try:
+        config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return Database.open(config.database, data_dir=config.data_dir)
+    except OSError as error:
+        where = f"the data directory {config.data_dir}"
+        raise Unavailable(f"Can't use {where} ({error.strerror}): set POSTROOM_DATA_DIR.") from None
+    except OperationalError as error:
+        reason = " ".join(str(error.orig).split())
+        raise Unavailable(f"Can't open the database ({reason}): check POSTROOM_DATABASE_URL and the disk.") from None
 
 
 async def serve(config: Config, *, with_web: bool = True, with_worker: bool = True) -> None:

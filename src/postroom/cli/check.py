@@ -28,7 +28,7 @@ def check(
 
 def _ladder(found: Any) -> None:
     for step in found["steps"]:
-        marked(step["status"], f"{step['stage']:9}  {step['message']}  {_time(step['seconds'])}".rstrip())
+        marked(step["status"], f"{step['stage']:9}  {step['message']}  ({step['seconds'] * 1000:.1f} ms)")
         if step["status"] == "failed":
             for line in _why(step):
                 say(f"             {line}")
@@ -37,10 +37,6 @@ def _ladder(found: Any) -> None:
 def _why(step: Any) -> list[str]:
     reply, advice = step["detail"].get("reply"), step["advice"]
     return [*([f"The relay said: {reply}"] if reply else []), *([f"What to do: {advice}"] if advice else [])]
-
-
-def _time(seconds: float) -> str:
-    return f"({seconds * 1000:.0f} ms)" if seconds >= 0.0005 else ""
 
 
 def _exit(found: Any) -> Exit:
