@@ -9,11 +9,12 @@ from postroom.cli.connection import at
 from postroom.cli.exits import Exit
 from postroom.cli.invocation import AsJson, ask
 from postroom.cli.output import marked, say, show, watching
+from postroom.cli.profile import DEFAULT, Id
 
 
 def check(
     ctx: typer.Context,
-    profile: Annotated[str, typer.Argument(help="A profile's number; else the default one.")] = "default",
+    profile: Id = DEFAULT,
     recipient: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Ask the relay whether it would take mail for this address.")
     ] = None,

@@ -100,7 +100,7 @@ def _tell_attempts(message: Any, transcript: bool) -> None:
             ("took", f"{attempt['seconds']:.3f} s"), ("revision", attempt["revision"]),
         ))  # fmt: skip
         if transcript:
-            say(f"\n{attempt['transcript'] or '(no transcript was kept)'}", "dim")
+            say(f"\n{attempt['transcript'] or '(kept only where something went wrong)'}", "dim")
 
 
 def _attempts(message: Any) -> Iterable[tuple[str, Any]]:

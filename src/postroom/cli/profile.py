@@ -13,8 +13,17 @@ from postroom.cli.spread import spread
 commands = typer.Typer(no_args_is_help=True, help="Profiles: the SMTP settings that mail leaves with.")
 
 DEFAULT = "default"
-Id = Annotated[str, typer.Argument(metavar="ID", help="A profile's number; else the default one.")]
-NeededId = Annotated[str, typer.Argument(metavar="ID", help="A profile's number.")]
+
+
+def a_profile(text: str) -> str:
+    """Checked here, unsaid: who gives `--password` a value makes it the next argument."""
+    if text != DEFAULT and not (text.isascii() and text.isdigit()):
+        raise typer.BadParameter("a profile is named by its number, or as default.")
+    return text
+
+
+Id = Annotated[str, typer.Argument(callback=a_profile, metavar="ID", help="A profile's number; else the default one.")]
+NeededId = Annotated[str, typer.Argument(callback=a_profile, metavar="ID", help="A profile's number.")]
 
 
 @commands.command("list")

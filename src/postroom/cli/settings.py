@@ -28,13 +28,8 @@ class Settings:
     server_name: Annotated[str | None, typer.Option(help="The certificate's name, if it is not the host's.")] = None
     auth: Annotated[Auth | None, typer.Option(help="How to log in at the relay.")] = None
     username: Annotated[str | None, typer.Option()] = None
-    password: Annotated[
-        str | None,
-        typer.Option(
-            prompt="Relay password", prompt_required=False, hide_input=True,
-            help="Without a value: asked for, and not shown. Others can see a value given here.",
-        ),
-    ] = None  # fmt: skip
+    # A flag: what stands on a command line is seen by others and kept in the shell's history.
+    password: Annotated[bool, typer.Option("--password", help="Ask for the password, and don't show it.")] = False
     password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False
     sender_address: Annotated[str | None, typer.Option("--sender", metavar="ADDRESS")] = None
     sender_name: Annotated[str | None, typer.Option()] = None
@@ -61,21 +56,21 @@ class Settings:
             said["ca_certificates"] = read_text(self.ca_file, "--ca-file") if self.ca_file else None
         if self.no_filter:
             said["recipient_filter"] = None
-        if self.password_stdin:
-            said["password"] = _password_on_stdin()
+        if self.password or self.password_stdin:
+            said["password"] = _password_typed() if self.password else _password_on_stdin()
         return said
 
     def _check(self) -> None:
         if self.no_filter and self.recipient_filter is not None:
             raise typer.BadParameter("--filter and --no-filter contradict each other.")
-        if self.password_stdin and self.password is not None:
+        if self.password_stdin and self.password:
             raise typer.BadParameter("give the password once: --password or --password-stdin.")
         if self.password_stdin and "-" in (self.from_json, self.ca_file):
             raise typer.BadParameter("stdin can be read once: for the password, or for a file.")
 
 
 _DIRECT = (
-    "host", "port", "security", "verify_certificate", "server_name", "auth", "username", "password", "sender_address",
+    "host", "port", "security", "verify_certificate", "server_name", "auth", "username", "sender_address",
     "sender_name", "reply_to_address", "envelope_sender", "recipient_filter", "ehlo_name",
 )  # fmt: skip
 
@@ -94,6 +89,12 @@ def _fields(path: str) -> dict[str, Any]:
     if not isinstance(said, dict):
         raise Invalid("--from-json", f"--from-json: {path} must be one JSON object.")
     return said
+
+
+def _password_typed() -> str:
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("--password asks in a terminal; elsewhere use --password-stdin.")
+    return str(typer.prompt("Relay password", hide_input=True, err=True))
 
 
 def _password_on_stdin() -> str:

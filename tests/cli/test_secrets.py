@@ -1,0 +1,75 @@
+"""A secret is never needed on the command line, and never comes back from it."""
+
+import contextlib
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+from serving import Server
+
+from .conftest import Cli
+
+PASSWORD = "pa55-Grüße-word"
+LOGIN = ("--auth", "password", "--username", "us")
+
+
+def test_a_password_on_stdin_appears_in_no_output_and_no_log(served: Cli, server: Server):
+    served.seen.clear()
+    stored = served.ok("profile", "set", *LOGIN, "--password-stdin", stdin=f"{PASSWORD}\n")
+    assert stored["password_set"]
+    served("profile", "show")
+    served("profile", "list", "--json")
+    served("check")
+    refused = served("profile", "set", "--password-stdin", "--port", "99999", stdin=PASSWORD)
+    assert refused.code == 1
+    assert PASSWORD not in "".join(served.seen)
+    assert PASSWORD not in server.logged()
+
+
+def test_a_new_destination_asks_for_the_password_again(served: Cli):
+    served.ok("profile", "set", *LOGIN, "--password-stdin", stdin=PASSWORD)
+    done = served("profile", "set", "--host", "other.example", "--json")
+    assert (done.code, done.error["code"], done.error["field"]) == (1, "secret_needed", "password")
+
+
+def test_stdin_without_a_password_is_a_usage_error(in_place: Cli):
+    assert in_place("profile", "set", *LOGIN, "--password-stdin", stdin="\n").code == 2
+    assert in_place("profile", "set", "--password-stdin", "--password", stdin="y").code == 2
+    assert in_place("profile", "set", "--password", stdin="y").code == 2  # no terminal to ask in
+
+
+def test_a_password_that_was_put_on_the_command_line_is_refused_unsaid(served: Cli, server: Server):
+    for arguments in (("--password", PASSWORD), (f"--password={PASSWORD}",)):
+        done = served("profile", "set", *LOGIN, *arguments)
+        assert done.code == 2
+        assert PASSWORD not in done.err
+    assert PASSWORD not in server.logged()
+
+
+def test_a_password_that_is_asked_for_is_not_echoed(tmp_path: Path):
+    controller, terminal = pty.openpty()
+    environment = os.environ | {"POSTROOM_DATA_DIR": str(tmp_path / "data")}
+    command = [sys.executable, "-c", "from postroom.app import main; main()", "profile", "set", *LOGIN, "--password"]
+    child = subprocess.Popen(
+        command, env=environment, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
+    )
+    os.close(terminal)
+    said = b""
+    while b"Relay password" not in said:
+        said += os.read(controller, 1024)
+    os.write(controller, f"{PASSWORD}\n".encode())
+    said += _rest(controller)
+    assert child.wait(timeout=30) == 0, said
+    assert "us, password set" in said.decode()
+    assert PASSWORD not in said.decode()
+
+
+def _rest(controller: int) -> bytes:
+    said = b""
+    with contextlib.suppress(OSError):  # how Linux says that the other side is closed
+        while some := os.read(controller, 1024):
+            said += some
+    os.close(controller)
+    return said
