@@ -220,6 +220,34 @@ async def test_a_caller_that_went_away_is_not_served(relay, pool_to):
     assert pool.in_flight == 0
 
 
+async def test_nobody_is_mailed_for_a_caller_that_goes_away_before_the_dot(relay, pool_to):
+    good = await relay()
+    pool = pool_to(good)
+    asked = asyncio.Event()
+
+    async def before_dot() -> bool:
+        asked.set()
+        await asyncio.sleep(0.05)
+        return True
+
+    future = pool.send(ENVELOPE, CONTENT, before_dot)
+    await asked.wait()
+    future.cancel()
+    assert kinds(await all_of(pool, 1)) == ["Sent"]
+    await asyncio.sleep(0.1)
+    assert len(good.mails) == 1
+
+
+async def test_a_connection_that_stood_idle_does_not_age_its_first_message(relay, pool_to):
+    good = await relay(greeting=moods.after(0.05, b"220 hello\r\n"))
+    pool = pool_to(good)
+    pool.send(ENVELOPE, CONTENT, yes).cancel()
+    await asyncio.sleep(0.3)
+    assert pool.idle == 1
+    (attempt,) = await all_of(pool, 1)
+    assert attempt.seconds < 0.2
+
+
 async def test_a_message_that_lost_its_lease_leaves_the_others_alone(relay, pool_to):
     async def no() -> bool:
         return False

@@ -73,8 +73,15 @@ class Job:
 
     @property
     def is_granted(self) -> bool:
+        """Whether the final dot may be written. Nobody may be mailed for a caller that has gone."""
         permit = self.permit
-        return permit is not None and not permit.cancelled() and permit.exception() is None and bool(permit.result())
+        return (
+            self.is_wanted
+            and permit is not None
+            and not permit.cancelled()
+            and permit.exception() is None
+            and bool(permit.result())
+        )
 
     def fail(self, failure: Failure, transcript: str, relay: str, tls: str | None) -> None:
         self.transaction.end(failure)
