@@ -133,7 +133,30 @@ async def test_an_unsolicited_421_while_idle_is_noticed_and_costs_nothing(relay,
     assert kinds(await all_of(pool, 1)) == ["Sent"]
 
 
-async def test_a_message_is_tried_on_two_connections_at_most(relay, pool_to):
+async def test_several_warm_connections_that_closed_are_all_passed_over(relay, pool_to):
+    first_of_each: set[moods.Visit] = set()
+
+    async def only_once(visit: moods.Visit) -> bytes:
+        if visit in first_of_each:
+            raise moods.HangUp
+        first_of_each.add(visit)
+        await visit.say(b"250 ok\r\n")
+        return b"250"
+
+    # Without pipelining nothing is said on a connection before the message that it is for.
+    restarted = await relay(Mood({"MAIL": only_once, "dot": moods.after(0.05, b"250 ok\r\n")}, offers=()))
+    pool = pool_to(restarted, pool={"most_connections": 3, "messages_per_connection": 2})
+    warmed: list[Attempt] = []
+    while pool.idle < 3 and len(warmed) < 30:
+        warmed += await all_of(pool, 3)
+    assert pool.idle == 3
+    visits = restarted.visits
+    (attempt,) = await all_of(pool, 1)
+    assert kinds([*warmed, attempt]) == ["Sent"] * len([*warmed, attempt])
+    assert restarted.visits == visits + 1
+
+
+async def test_a_new_connection_that_is_cut_is_not_tried_again(relay, pool_to):
     broken = await relay(MAIL=(b"250 ok\r\n", moods.hangs_up))
     pool = pool_to(broken)
     assert kinds(await all_of(pool, 1)) == ["Sent"]

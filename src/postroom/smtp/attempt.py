@@ -12,6 +12,8 @@ from postroom.smtp.transaction import Transaction
 
 BeforeDot = Callable[[], Awaitable[bool]]
 
+MOST_TRIES = 10  # connections, of which all but the last were warm and closed before the relay had answered anything
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -28,11 +30,11 @@ class Attempt:
 class Job:
     """A message on its way through the pool. Its future is the only thing that a caller sees.
 
-    `before_dot` is asked once for every connection that it is tried on: a second time only after a warm connection
-    turned out to be closed.
+    `before_dot` is asked once for every connection that it is tried on: again only after a warm connection turned out
+    to be closed.
     """
 
-    __slots__ = ("before_dot", "content", "envelope", "future", "permit", "retried", "started", "transaction")
+    __slots__ = ("before_dot", "content", "envelope", "future", "permit", "started", "transaction", "tries")
 
     def __init__(
         self, envelope: Envelope, content: bytes, before_dot: BeforeDot, future: asyncio.Future[Attempt]
@@ -44,7 +46,7 @@ class Job:
         self.permit: asyncio.Future[bool] | None = None
         self.transaction = Transaction(envelope, content)
         self.started = time.monotonic()
-        self.retried = False
+        self.tries = 0
 
     @property
     def is_wanted(self) -> bool:
@@ -52,14 +54,20 @@ class Job:
         return not self.future.done()
 
     def begin(self, started: float) -> Transaction:
-        self.started = started
+        """On a connection. All tries together are one attempt, with one deadline."""
+        if not self.tries:
+            self.started = started
+        self.tries += 1
         return self.transaction
 
+    @property
+    def may_try_again(self) -> bool:
+        return self.tries < MOST_TRIES
+
     def begin_again(self) -> None:
-        """As if it had never been tried; once."""
+        """As if it had never been tried."""
         self.transaction = Transaction(self.envelope, self.content)
         self.permit = None
-        self.retried = True
 
     def ask_for_permit(self) -> "asyncio.Future[bool]":
         """Begin to ask whether the final dot may be written. A refusal to answer is a no."""

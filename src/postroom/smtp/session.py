@@ -165,7 +165,7 @@ class Session:
         for transaction in self.messages.take_finished():
             job = self._jobs.pop(transaction)
             # A warm connection that was closed under us says nothing about the message (H31).
-            if self.messages.is_over and self.used > 1 and not transaction.heard and not job.retried:
+            if self.messages.is_over and self.used > 1 and not transaction.heard and job.may_try_again:
                 job.begin_again()
                 self._owner.take_back(job)
             else:
