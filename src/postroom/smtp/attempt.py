@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from postroom.domain.delivery import Outcome
 from postroom.domain.message import Envelope
 from postroom.smtp.failure import Failure
 from postroom.smtp.transaction import Transaction
+from postroom.smtp.transcript import Transcript, joined
 
 BeforeDot = Callable[[], Awaitable[bool]]
 
@@ -20,11 +21,17 @@ class Attempt:
     """`outcomes` has every recipient of the envelope."""
 
     outcomes: Mapping[str, Outcome]
-    transcript: str  # both directions, at most 4 KiB, without secrets and without the content
     relay: str  # the address that was dialled, as ip:port; empty when it did not come to that
     tls: str | None  # for example "TLSv1.3 TLS_AES_256_GCM_SHA384"
     started_at: int  # microseconds since 1970, UTC
     seconds: float
+    opening: str = field(repr=False)  # how the connection was opened, which may have been for an earlier message
+    own: Transcript = field(repr=False)
+
+    @property
+    def transcript(self) -> str:
+        """Both directions, at most 4 KiB, without secrets and without the content. Made when somebody looks."""
+        return joined(self.opening, str(self.own))
 
 
 class Job:
@@ -91,17 +98,17 @@ class Job:
             and bool(permit.result())
         )
 
-    def fail(self, failure: Failure, transcript: str, relay: str, tls: str | None) -> None:
+    def fail(self, failure: Failure, opening: str, relay: str, tls: str | None) -> None:
         self.transaction.end(failure)
-        self.answer(transcript, relay, tls)
+        self.answer(opening, relay, tls)
 
-    def answer(self, transcript: str, relay: str, tls: str | None) -> None:
+    def answer(self, opening: str, relay: str, tls: str | None) -> None:
         if not self.is_wanted:
             return
         seconds = time.monotonic() - self.started
         started_at = time.time_ns() // 1000 - int(seconds * 1_000_000)
         outcomes = {recipient: self.transaction.outcomes[recipient] for recipient in self.envelope.recipients}
-        self.future.set_result(Attempt(outcomes, transcript, relay, tls, started_at, seconds))
+        self.future.set_result(Attempt(outcomes, relay, tls, started_at, seconds, opening, self.transaction.transcript))
 
 
 def _look_at(permit: "asyncio.Future[bool]") -> None:

@@ -21,7 +21,6 @@ from postroom.smtp.opening import opening, parting
 from postroom.smtp.protocol import Protocol
 from postroom.smtp.route import Route
 from postroom.smtp.transaction import Transaction
-from postroom.smtp.transcript import joined
 from postroom.smtp.verdict import Interruption
 
 CHUNK = 32 * 1024  # of a body in one write; the last one goes out together with the final dot
@@ -55,6 +54,7 @@ class Session:
         self._tell = tell
         self._opened_at = time.monotonic()
         self._line = Line(self)
+        self._opening = ""  # its transcript
         self._jobs: dict[Transaction, Job] = {}
         self._body: memoryview | None = None
         self._woken: asyncio.Future[None] | None = None  # a dialogue's waiter
@@ -129,6 +129,7 @@ class Session:
     def work(self) -> None:
         """Take messages from now on, whenever there may be one."""
         self._serving = True
+        self._opening = self._opening or str(self.messages.transcript)
         self._act()
 
     def leave(self) -> None:
@@ -169,7 +170,7 @@ class Session:
                 job.begin_again()
                 self._owner.take_back(job)
             else:
-                job.answer(joined(str(self.messages.transcript), str(transaction.transcript)), self.relay, self.tls)
+                job.answer(self._opening, self.relay, self.tls)
 
     def _take_next(self) -> None:
         while self.messages.is_idle and not self._leaving:
