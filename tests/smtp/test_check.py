@@ -1,11 +1,14 @@
 """The ladder: every step in order, the first failure is the last, and no mail is ever sent."""
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
 
 from postroom.domain.delivery import Stage
 from postroom.domain.profile import Security
+from postroom.smtp import advice
 from postroom.smtp.check import Step, check
 from postroom.smtp.reach import Reach
 from postroom.smtp.send import send
@@ -97,6 +100,22 @@ async def test_a_refused_address_is_the_last_step_and_names_no_address(relay):
     ladder = await steps(route)
     assert [step.code for step in ladder] == ["settings.ok", "resolve.ok", "policy.address_refused"]
     assert "127.0.0.1" not in repr(ladder)
+
+
+@pytest.mark.parametrize("security", [Security.STARTTLS, Security.TLS])
+async def test_a_bad_certificate_is_the_last_step(relay, certificates, security):
+    mood = Mood(offers=("STARTTLS",), tls=certificates.self_signed, implicit=security is Security.TLS)
+    last = (await steps(route_to(await relay(mood), security=security)))[-1]
+    assert (last.stage, last.status, last.code) == (Stage.TLS, "failed", "tls.self_signed")
+    assert "CA certificates" in last.advice
+
+
+async def test_every_code_that_a_step_can_fail_with_has_advice():
+    source = "".join(path.read_text() for path in Path(advice.__file__).parent.glob("*.py"))
+    families = "settings resolve policy connect greeting ehlo tls auth sender recipient message relay reply in_doubt"
+    codes = set(re.findall(rf'"((?:{families.replace(" ", "|")})\.[a-z_]+)"', source))
+    assert len(codes) > 40
+    assert codes <= set(advice.ADVICE)
 
 
 async def test_nobody_home():

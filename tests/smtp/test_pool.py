@@ -233,6 +233,27 @@ async def test_close_lets_what_is_under_way_end_and_hands_the_rest_back(relay):
     assert slow.heard[-1] == "QUIT"
 
 
+async def test_close_may_be_called_by_several(relay):
+    good = await relay(dot=moods.after(0.05, b"250 ok\r\n"))
+    pool = Pool(route_to(good), most_connections=2)
+    futures = [pool.send(ENVELOPE, CONTENT, yes) for _ in range(4)]
+    await futures[0]
+    async with asyncio.timeout(3):
+        await asyncio.gather(pool.close(), pool.close(), pool.close())
+    assert all(future.done() for future in futures)
+    assert pool.connections == 0
+
+
+async def test_close_ends_an_opening_that_hangs(relay):
+    silent = await relay(greeting=moods.is_silent)
+    pool = Pool(route_to(silent, timeouts=Timeouts()))
+    future = pool.send(ENVELOPE, CONTENT, yes)
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(3):
+        await pool.close()
+    assert codes(await future) == ["pool.closed"]
+
+
 async def test_a_caller_that_went_away_is_not_served(relay, pool_to):
     good = await relay(greeting=moods.after(0.05, b"220 hello\r\n"))
     pool = pool_to(good)
