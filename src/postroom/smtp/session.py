@@ -32,13 +32,13 @@ class Owner(Interface):
 
     def next_job(self) -> Job | None: ...
 
-    def take_back(self, job: Job) -> None:
+    def take_back(self, job: Job, /) -> None:
         """The connection was closed before the relay had answered any of it: not an attempt."""
 
-    def rests(self, session: "Session") -> float:
+    def rests(self, session: "Session", /) -> float:
         """It has nothing to do; for how many seconds is it to stay open?"""
 
-    def gone(self, session: "Session") -> None: ...
+    def gone(self, session: "Session", /) -> None: ...
 
 
 class Session:

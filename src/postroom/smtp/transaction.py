@@ -171,7 +171,8 @@ class Transaction:
         else:
             self.end(verdict.on_dot(reply))
 
-    def _hear_nothing(self, reply: Reply) -> None:  # noqa: ARG002  nobody was to get it, so no answer makes a Sent
+    def _hear_nothing(self, _: Reply) -> None:
+        # Nobody was to get it, so no answer makes a Sent.
         self._open = False
         self.phase = Phase.DONE
 
