@@ -17,21 +17,31 @@ MOST_TRIES = 10  # connections, of which all but the last were warm and closed b
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """What was said: while the connection was opened (perhaps for an earlier message), and for this message."""
+
+    opening: str
+    own: Transcript
+
+    def __str__(self) -> str:
+        return joined(self.opening, str(self.own))
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """`outcomes` has every recipient of the envelope."""
 
     outcomes: Mapping[str, Outcome]
+    record: Record | str = field(repr=False)
     relay: str  # the address that was dialled, as ip:port; empty when it did not come to that
     tls: str | None  # for example "TLSv1.3 TLS_AES_256_GCM_SHA384"
     started_at: int  # microseconds since 1970, UTC
     seconds: float
-    opening: str = field(repr=False)  # how the connection was opened, which may have been for an earlier message
-    own: Transcript = field(repr=False)
 
     @property
     def transcript(self) -> str:
         """Both directions, at most 4 KiB, without secrets and without the content. Made when somebody looks."""
-        return joined(self.opening, str(self.own))
+        return str(self.record)
 
 
 class Job:
@@ -107,8 +117,9 @@ class Job:
             return
         seconds = time.monotonic() - self.started
         started_at = time.time_ns() // 1000 - int(seconds * 1_000_000)
+        record = Record(opening, self.transaction.transcript)
         outcomes = {recipient: self.transaction.outcomes[recipient] for recipient in self.envelope.recipients}
-        self.future.set_result(Attempt(outcomes, relay, tls, started_at, seconds, opening, self.transaction.transcript))
+        self.future.set_result(Attempt(outcomes, record, relay, tls, started_at, seconds))
 
 
 def _look_at(permit: "asyncio.Future[bool]") -> None:
