@@ -1,6 +1,7 @@
 """One message to a good relay and to every bad one: each end has its own outcome, and none is an exception."""
 
 import asyncio
+import ipaddress
 import time
 from dataclasses import replace
 
@@ -533,3 +534,12 @@ async def test_the_transcript_is_bounded_however_much_was_said(relay):
     assert transcript.startswith("S: 220 relay.test ESMTP")
     assert "C: MAIL FROM:<f@x.test>" in transcript
     assert transcript.endswith("(more was said than is kept)")
+
+
+@pytest.mark.parametrize(("network", "allowed"), [("127.0.0.0/8", True), ("10.0.0.0/8", False)])
+async def test_a_password_may_cross_an_open_connection_in_the_operator_s_networks_only(relay, network, allowed):
+    good = await relay(login(moods.knows("user", PASSWORD), "PLAIN"))
+    route = replace(route_to(good, login=True), plaintext_networks=(ipaddress.ip_network(network),))
+    outcome = only(await send(route, ENVELOPE, CONTENT))
+    assert isinstance(outcome, Sent) is allowed
+    assert any(line.startswith("AUTH") for line in good.heard) is allowed

@@ -66,8 +66,6 @@ class Address:
 
 
 def _local_part(text: str, field: str) -> str:
-    if len(text.encode()) > LOCAL_PART_OCTETS:
-        raise Invalid(field, f"The part before the @ is longer than {LOCAL_PART_OCTETS} octets.")
     if "=?" in text:
         raise Invalid(field, "The part before the @ must not be an encoded word; write the address as it is.")
     # Non-ASCII letters and digits stand for themselves (RFC 6531), but only in the one spelling that no other
@@ -79,6 +77,8 @@ def _local_part(text: str, field: str) -> str:
             "The part before the @ may have letters, digits, single dots and #$&'*+-/=?^_`{|}~ only; "
             "quotes, spaces, comments, % and ! are not taken.",
         )
+    if len(text.encode()) > LOCAL_PART_OCTETS:  # only now: half a character (a lone surrogate) has no UTF-8
+        raise Invalid(field, f"The part before the @ is longer than {LOCAL_PART_OCTETS} octets.")
     return text
 
 

@@ -9,8 +9,10 @@ from postroom.domain.address import Address
 MOST_RECIPIENTS = 100  # RFC 5321 4.5.3.1.8: every relay takes this many in one transaction
 MOST_MESSAGES = 500  # in one request
 MOST_ATTACHMENTS = 50
+MOST_HEADERS = 50  # given by the caller
 LONGEST_SUBJECT = 998
 LONGEST_HEADER = 8 * 1024
+LONGEST_NAME = 255  # of a person, a file or a content type
 DEFAULT_LIFE = 5 * 86_400  # seconds; RFC 5321 4.5.4.1: give up after 4 to 5 days
 LONGEST_LIFE = 30 * 86_400
 

@@ -6,7 +6,9 @@
      ├─ Unauthenticated  no credential, or not one of ours
      ├─ Denied           the caller lacks a permission
      ├─ NotFound         not there, or not yours: the two look alike
-     ├─ Conflict         somebody else changed it, or the same idempotency key with another body
+     │   └─ NoRoute      no such path or method
+     ├─ Conflict         it can't be done as things stand, or the same idempotency key with another body
+     │   └─ Stale        somebody else changed it since it was read
      ├─ TooLarge         more than is taken in one request
      └─ Unavailable      ours to fix: try again later
 
@@ -61,8 +63,16 @@ class NotFound(Problem):
     code = "not_found"
 
 
+class NoRoute(NotFound):
+    code = "no_route"
+
+
 class Conflict(Problem):
     code = "conflict"
+
+
+class Stale(Conflict):
+    code = "stale"
 
 
 class TooLarge(Problem):

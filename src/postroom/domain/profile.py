@@ -8,7 +8,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from enum import StrEnum
+from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -21,8 +21,10 @@ LONGEST_TEXT = 255
 LONGEST_PASSWORD = 4096
 LONGEST_EXTRAS = 64 * 1024
 
-# C0 and C1 controls, DEL, line and paragraph separators: nothing that could end a line anywhere downstream.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# C0 and C1 controls, DEL, line and paragraph separators: nothing that could end a line anywhere downstream. And
+# surrogates: JSON can say half a character, which has no UTF-8 and so no place in a database or on a wire.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Security(StrEnum):
@@ -94,11 +96,20 @@ TEXT_FIELDS: Final = (
     "reply_to_address", "reply_to_name", "ehlo_name", "recipient_filter",
 )  # fmt: skip
 
-DESTINATION_FIELDS: Final = tuple(f.name for f in fields(Profile) if not f.metadata.get("harmless"))
+
+def unmarked_fields(kind: type[Profile]) -> tuple[str, ...]:
+    """The fields that nobody has marked harmless."""
+    return tuple(f.name for f in fields(kind) if not f.metadata.get("harmless"))
 
 
-class Keep(StrEnum):
-    """The patch's way to say: leave this field as it is. (None is a value: it clears a field.)"""
+DESTINATION_FIELDS: Final = unmarked_fields(Profile)
+
+
+class Keep(Enum):
+    """The patch's way to say: leave this field as it is. (None is a value: it clears a field.)
+
+    Not a StrEnum: a user whose name is "keep" would equal it.
+    """
 
     KEEP = "keep"
 
@@ -170,6 +181,9 @@ def keep_or_replace_secret(
     if patch.password is not KEEP:  # None or empty: cleared on request
         stored = None
     if stored is not None and (before is None or destination(before) != destination(after)):
+        if after.auth is Auth.NONE:
+            # Nothing is lost: switching login on again is a change of destination, too.
+            return None
         changed = [n for n in DESTINATION_FIELDS if before is None or getattr(before, n) != getattr(after, n)]
         raise SecretNeeded(
             "password",
@@ -195,9 +209,13 @@ def host_name(text: str, field_name: str = "host") -> str:
         raise Invalid(field_name, "The relay's host name is missing.")
     text = text.strip().rstrip(".")
     try:
-        return str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]")))
+        address = ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
     except ValueError:
         pass
+    else:
+        # RFC 4007 11: after the "%" of a zone anything may stand, and zones are for link-local addresses only.
+        if "%" not in text:
+            return str(address)
     try:
         return domain_name(text, field_name)
     except Invalid:
@@ -232,6 +250,8 @@ def _checked_password(password: Secret) -> Secret:
     text = password.reveal()
     if len(text) > LONGEST_PASSWORD:
         raise Invalid("password", f"The password is longer than {LONGEST_PASSWORD} characters.")
+    if _SURROGATE.search(text):
+        raise Invalid("password", "The password has half a character (a lone surrogate), which no login can carry.")
     if "\x00" in text:
         raise Invalid("password", "The password has a NUL character, which no SMTP login can carry.")  # RFC 4616
     if not text.strip("*•●"):

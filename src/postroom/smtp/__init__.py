@@ -1,1 +1,1 @@
-"""Talking to one relay: the SMTP client, its sessions and their pool, and the check of settings."""
+"""Talking to one relay: the SMTP client, its sessions, and the messages it carries."""

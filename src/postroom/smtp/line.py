@@ -34,6 +34,7 @@ class Line(asyncio.BufferedProtocol):
     """One connected socket. It knows nothing of SMTP."""
 
     def __init__(self, listener: Listener) -> None:
+        self.address = ""  # the relay's, once there is a connection
         self.relay = ""  # ip:port
         self.tls: str | None = None  # version and cipher
         self.is_full = False
@@ -43,7 +44,7 @@ class Line(asyncio.BufferedProtocol):
 
     async def take(self, connection: socket.socket) -> None:
         """Take over a connected socket."""
-        self.relay = _peer(connection)
+        self.address, self.relay = _peer(connection)
         await asyncio.get_running_loop().create_connection(lambda: self, sock=connection)
 
     async def encrypt(self, profile: Profile, seconds: float) -> TlsFacts | Failure:
@@ -110,9 +111,9 @@ class Line(asyncio.BufferedProtocol):
         self._listener.lost()
 
 
-def _peer(connection: socket.socket) -> str:
+def _peer(connection: socket.socket) -> tuple[str, str]:
     try:
         host, port = connection.getpeername()[:2]
     except OSError:  # it has gone already; reading will say so
-        return ""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return "", ""
+    return host, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -99,7 +99,9 @@ class Session:
             return connection
         await self._line.take(connection)
         self._tell(Passed(Stage.CONNECT, "The relay accepted the connection.", {"relay": self.relay}))
-        return await self.converse(opening(self._route))
+        # An address is missing only where the connection has gone again already.
+        here = self._route.at(self._line.address) if self._line.address else self._route
+        return await self.converse(opening(here))
 
     async def converse(self, dialogue: Dialogue[Capabilities] | Dialogue[None]) -> Failure | None:
         """Run a dialogue to its end."""

@@ -1,10 +1,12 @@
 """API keys: only their SHA-256 is kept. A key is a random UUID (two seeds document that form)."""
 
 import hashlib
+import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from postroom.domain.access import EVERYTHING, Permission
 from postroom.domain.problems import NotFound
@@ -86,10 +88,11 @@ def revoke(connection: Connection, key_id: str, tenant_id: int | None, now: int)
     return key
 
 
-def used(connection: Connection, key_id: str, now: int) -> None:
-    """Note that it was used, no finer than a minute."""
-    stale = or_(api_key.c.last_used_at.is_(None), api_key.c.last_used_at < now - 60_000_000)
-    connection.execute(update(api_key).where(api_key.c.id == key_id, stale).values(last_used_at=now))
+def note_uses(connection: Connection, key_ids: Sequence[str]) -> list[Exception | None]:
+    """A batch: these keys were used just now."""
+    now = time.time_ns() // 1000
+    connection.execute(update(api_key).where(api_key.c.id.in_(set(key_ids))).values(last_used_at=now))
+    return [None] * len(key_ids)
 
 
 def _read(row: Row[tuple[object, ...]]) -> Key:

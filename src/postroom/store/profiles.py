@@ -39,17 +39,18 @@ class StoredProfile:
     dialect: str
     trouble: str | None  # why its mail waits, if it does
     rests_until: int | None
+    failures: int  # attempts in a row that failed for everyone
 
-    @property
-    def place(self) -> tuple[object, ...]:
-        """What its password is sealed to."""
-        return ("profile", self.tenant_id, self.id, "password")
+
+def place(tenant_id: int, profile_id: int) -> tuple[object, ...]:
+    """What a profile's password is sealed to."""
+    return ("profile", tenant_id, profile_id, "password")
 
 
 _STANDING = (
     select(
         profile, revision.c.settings, revision.c.sealed_password, revision.c.changed_at, revision.c.author,
-        revision.c.dialect, lane.c.trouble, lane.c.rests_until,
+        revision.c.dialect, lane.c.trouble, lane.c.rests_until, lane.c.failures,
     )
     .join(revision, (revision.c.tenant_id == profile.c.tenant_id) & (revision.c.profile_id == profile.c.id)
           & (revision.c.number == profile.c.revision))
@@ -161,5 +162,5 @@ def _read(row: Row[tuple[Any, ...]]) -> StoredProfile:
         tenant_id=row.tenant_id, id=row.id, name=row.name, is_default=row.is_default, revision=row.revision,
         lane=row.lane, settings=_from_json(row.settings), sealed_password=row.sealed_password,
         changed_at=row.changed_at, author=row.author, dialect=row.dialect, trouble=row.trouble,
-        rests_until=row.rests_until,
+        rests_until=row.rests_until, failures=row.failures,
     )  # fmt: skip

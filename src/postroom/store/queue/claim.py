@@ -1,7 +1,8 @@
 """Claiming deliveries under a lease, and what is written about them while they are in a worker's hands."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 
@@ -22,13 +23,13 @@ Clock = Callable[[Connection], int]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a worker can take now: `most` rows, `per_lane` where it knows a lane's limit (0: none), leased until
-    now + `lease` microseconds."""
+    """What a worker can take now: `most` rows, of a lane at most `free[lane]` or `per_lane` where it has no view of it
+    yet, leased for `lease` microseconds."""
 
     most: int
     lease: int
-    most_per_lane: int
-    full_lanes: tuple[int, ...] = ()
+    per_lane: int
+    free: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +61,17 @@ def _claim(connection: Connection, wanted: Wanted, now: int) -> list[Claim]:
     wake_due(connection, now)
     lease = new_id(now)
     claims: list[Claim] = []
-    skip = set(wanted.full_lanes)
+    skip = {each for each, free in wanted.free.items() if free <= 0}
     while len(claims) < wanted.most:
         lanes = _least_served(connection, skip)
         if not lanes:
             break
-        share = min(max(1, (wanted.most - len(claims)) // len(lanes)), wanted.most_per_lane)
-        ids = _due_ids(connection, list(lanes), share, now)
+        share = max(1, (wanted.most - len(claims)) // len(lanes))
+        limits = {each: min(share, wanted.free.get(each, wanted.per_lane)) for each in lanes}
+        ids = _due_ids(connection, limits, now)
         found = _lease(connection, ids, lease, now + wanted.lease, now) if ids else []
         claims += found
-        _serve(connection, lanes, found, share, now)
+        _serve(connection, lanes, found, limits, now)
         skip |= lanes.keys()
     return claims
 
@@ -82,11 +84,11 @@ def _least_served(connection: Connection, skip: set[int]) -> dict[int, int]:
     return {row.id: row.vt for row in rows}
 
 
-def _due_ids(connection: Connection, lanes: list[int], share: int, now: int) -> list[str]:
+def _due_ids(connection: Connection, limits: dict[int, int], now: int) -> list[str]:
     # Written out per lane: each arm is one short range scan, on both databases (PostgreSQL turned a joined LIMIT into
     # a scan of everything; performance.md section 6). Nobody else claims from these lanes: their rows are locked.
     arm = "SELECT id FROM (SELECT id FROM queue WHERE lane = {} AND due_at <= :now ORDER BY due_at, id LIMIT {}) AS {}"
-    arms = (arm.format(int(each), int(share), f"lane_{n}") for n, each in enumerate(lanes))
+    arms = (arm.format(int(each), int(limit), f"lane_{n}") for n, (each, limit) in enumerate(limits.items()))
     return list(connection.execute(text(" UNION ALL ".join(arms)), {"now": now}).scalars())
 
 
@@ -109,17 +111,19 @@ def _lease(connection: Connection, ids: list[str], lease: str, until: int, now: 
     return sorted(claims, key=attrgetter("lane", "id"))
 
 
-def _serve(connection: Connection, lanes: dict[int, int], claims: list[Claim], share: int, now: int) -> None:
-    """Charge the lanes for what they were given; one that had less than its share to give is no longer ready."""
-    given = dict.fromkeys(lanes, 0)
-    for claim in claims:
-        given[claim.lane] += 1
-    rows = [{"the_lane": each, "the_vt": lanes[each] + count, "still": count >= share} for each, count in given.items()]
+def _serve(
+    connection: Connection, lanes: dict[int, int], claims: list[Claim], limits: dict[int, int], now: int
+) -> None:
+    """Charge the lanes for what they were given; one that had less than it could give is no longer ready."""
+    given = Counter(claim.lane for claim in claims)
+    rows = [
+        {"the_lane": each, "the_vt": lanes[each] + given[each], "still": given[each] >= limits[each]} for each in lanes
+    ]
     charge = update(lane).where(lane.c.id == bindparam("the_lane"))
     connection.execute(charge.values(vt=bindparam("the_vt"), ready=bindparam("still")), rows)
-    emptied = {each: count for each, count in given.items() if count < share}
-    wake_by(connection, {each: now + SECOND_LOOK for each, count in emptied.items() if count})
-    wake_at_next(connection, [each for each, count in emptied.items() if not count])
+    emptied = [each for each in lanes if given[each] < limits[each]]
+    wake_by(connection, {each: now + SECOND_LOOK for each in emptied if given[each]})
+    wake_at_next(connection, [each for each in emptied if not given[each]])
 
 
 def contents(connection: Connection, message_ids: Iterable[str]) -> dict[str, tuple[str, bytes]]:

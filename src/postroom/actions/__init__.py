@@ -1,0 +1,1 @@
+"""What someone may ask for: each action is one permission check, one transaction and one audit line."""

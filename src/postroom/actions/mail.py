@@ -1,0 +1,200 @@
+"""Mail: accept it durably, tell what became of it, cancel it, try it again."""
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection
+
+from postroom.domain.access import Caller, Permission
+from postroom.domain.address import Address
+from postroom.domain.delivery import SECOND, State, summary
+from postroom.domain.message import DEFAULT_LIFE, Draft, Mailbox
+from postroom.domain.problems import Conflict, Invalid, NotFound
+from postroom.domain.profile import Profile
+from postroom.domain.recipients import recipient_filter
+from postroom.domain.tenant import Tenant
+from postroom.smtp.compose import compose
+from postroom.store import audit, messages, profiles
+from postroom.store.database import Database
+from postroom.store.ids import new_id
+from postroom.store.messages import MessageRead, Search
+from postroom.store.profiles import StoredProfile
+from postroom.store.queue import manage
+from postroom.store.queue.accept import Acceptance, IdempotencyKey, NewDelivery, NewMessage, accept
+from postroom.store.remembered import Remembered
+
+LARGE = 100_000  # octets of attachments from which composing leaves the event loop
+LONGEST_IDEMPOTENCY_KEY = 255
+
+
+class Mail:
+    """`wake` tells the local worker that there is something to do."""
+
+    def __init__(self, database: Database, wake: Callable[[], None], clock: Callable[[], int] | None = None) -> None:
+        self._database = database
+        self._wake = wake
+        self._clock = clock or (lambda: time.time_ns() // 1000)
+        self._profiles: Remembered[tuple[int, int | None], StoredProfile | None] = Remembered(self._look_up)
+
+    def settings_changed(self) -> None:
+        self._profiles.forget()
+
+    async def accept(
+        self, caller: Caller, tenant: Tenant, drafts: Sequence[Draft], *,
+        as_list: bool, idempotency_key: str | None, request: bytes,
+    ) -> str:  # fmt: skip
+        """Keep the messages, all or none, and return the JSON answer once that is durable.
+
+        With an idempotency key seen before, the same request gets the same answer and nothing is sent twice. Raises
+        Invalid (naming the field, with the draft's place in a list), Conflict.
+        """
+        caller.require(Permission.MAIL_SEND)
+        ready = [await self._ready(caller, tenant, draft, n if as_list else None) for n, draft in enumerate(drafts)]
+        receipts = [_receipt(each) for each in ready]
+        answer = json.dumps(receipts if as_list else receipts[0])
+        key = _idempotency(tenant, idempotency_key, request, answer) if idempotency_key is not None else None
+        result = await self._database.fold(accept, Acceptance(tuple(ready), key))
+        self._wake()
+        return result.replayed or answer
+
+    async def search(self, caller: Caller, tenant: Tenant, wanted: Search) -> list[MessageRead]:
+        """A page of the tenant's messages, newest first."""
+        caller.require(Permission.MAIL_READ)
+        now = self._clock()
+        return await self._database.read(lambda connection: messages.page(connection, tenant.id, wanted, now))
+
+    async def show(self, caller: Caller, tenant: Tenant, message_id: str) -> MessageRead:
+        """One message with its deliveries and attempts. Raises NotFound."""
+        caller.require(Permission.MAIL_READ)
+        now = self._clock()
+        return await self._database.read(lambda connection: messages.get(connection, tenant.id, message_id, now))
+
+    async def cancel(self, caller: Caller, tenant: Tenant, message_id: str) -> MessageRead:
+        """Take back what is not under way or over. Raises Conflict when nothing is left to cancel."""
+
+        def step(connection: Connection, now: int) -> None:
+            if not manage.cancel(connection, message_id, now):
+                raise Conflict("Nothing is left to cancel: each delivery is over or under way just now.")
+
+        return await self._manage(caller, tenant, message_id, "message.cancelled", step)
+
+    async def retry(self, caller: Caller, tenant: Tenant, message_id: str) -> MessageRead:
+        """Try what waits at once, and what ended otherwise than sent or filtered once more. Raises Conflict."""
+
+        def step(connection: Connection, now: int) -> None:
+            lane = self._lane_of(connection, tenant, message_id, now)
+            hastened = manage.hasten(connection, message_id, lane, now)
+            if not manage.requeue(connection, message_id, lane, now, DEFAULT_LIFE * SECOND) and not hastened:
+                raise Conflict("Nothing to try again: each delivery is sent, filtered, or under way already.")
+
+        shown = await self._manage(caller, tenant, message_id, "message.retried", step)
+        self._wake()
+        return shown
+
+    async def _manage(
+        self, caller: Caller, tenant: Tenant, message_id: str, action: str, step: Callable[[Connection, int], None]
+    ) -> MessageRead:
+        caller.require(Permission.MAIL_MANAGE)
+
+        def change(connection: Connection) -> MessageRead:
+            now = self._database.now(connection)
+            messages.get(connection, tenant.id, message_id, now)  # raises NotFound, also for another tenant's
+            step(connection, now)
+            audit.note(connection, caller, action, message_id, tenant_id=tenant.id, now=now)
+            return messages.get(connection, tenant.id, message_id, now)
+
+        return await self._database.write(change)
+
+    def _lane_of(self, connection: Connection, tenant: Tenant, message_id: str, now: int) -> int:
+        read = messages.get(connection, tenant.id, message_id, now)
+        if messages.content(connection, message_id) is None:
+            raise Conflict("The message's content is no longer kept, so it can't be sent again.")
+        try:
+            return profiles.get(connection, tenant.id, read.profile_id).lane
+        except NotFound:
+            raise Conflict("The message's profile was deleted, so it can't be sent again.") from None
+
+    async def _ready(self, caller: Caller, tenant: Tenant, draft: Draft, place: int | None) -> NewMessage:
+        try:
+            stored = await self._profile_of(tenant, draft)
+            now = self._clock()
+            if sum(len(each.content) for each in draft.attachments) > LARGE:
+                return await asyncio.to_thread(prepare, caller, stored, draft, now)
+            return prepare(caller, stored, draft, now)
+        except Invalid as problem:
+            raise problem if place is None else problem.inside(f"[{place}]") from None
+
+    async def _profile_of(self, tenant: Tenant, draft: Draft) -> StoredProfile:
+        stored = await self._profiles.get((tenant.id, draft.profile))
+        if stored is None:
+            raise Invalid(
+                "profile", "There is no such profile." if draft.profile else "There are no SMTP settings yet."
+            )
+        return stored
+
+    async def _look_up(self, which: tuple[int, int | None]) -> StoredProfile | None:
+        return await self._database.read(lambda connection: profiles.find(connection, *which))
+
+
+def prepare(caller: Caller, stored: StoredProfile, draft: Draft, now: int) -> NewMessage:
+    """The message as it will be kept: filtered, addressed, composed. Message-ID and Date are fixed here for good."""
+    settings = stored.settings
+    sender = _sender(settings, draft)
+    message_id = new_id(now)
+    content = compose(
+        draft,
+        sender=sender,
+        reply_to=draft.reply_to or _reply_to(settings),
+        message_id=f"<{message_id}@{sender.address.domain}>",
+        date=now,
+    )
+    return NewMessage(
+        id=message_id, tenant_id=stored.tenant_id, profile_id=stored.id, lane=stored.lane, queued_at=now,
+        expires_at=now + draft.life * SECOND, on_doubt=draft.on_doubt,
+        envelope_sender=settings.mail_from or str(sender.address), header_from=str(sender.address),
+        subject=draft.subject, content=content, key_id=caller.key_id,
+        deliveries=tuple(_delivery(settings, address) for address in draft.recipients),
+    )  # fmt: skip
+
+
+def _delivery(settings: Profile, address: Address) -> NewDelivery:
+    if recipient_filter(settings.recipient_filter).allows(address):
+        return NewDelivery(str(address), State.WAITING)
+    return NewDelivery(str(address), State.FILTERED, filtered_note(settings))
+
+
+def filtered_note(settings: Profile) -> str:
+    return f"Held back by the recipient filter {settings.recipient_filter}"
+
+
+def _sender(settings: Profile, draft: Draft) -> Mailbox:
+    if draft.sender is not None:
+        return draft.sender
+    if settings.sender_address is None:
+        raise Invalid("from", "The profile names no sender: give a from address, or set the profile's sender.")
+    return Mailbox(Address.parse(settings.sender_address), settings.sender_name)
+
+
+def _reply_to(settings: Profile) -> Mailbox | None:
+    if settings.reply_to_address is None:
+        return None
+    return Mailbox(Address.parse(settings.reply_to_address), settings.reply_to_name)
+
+
+def _receipt(new: NewMessage) -> dict[str, object]:
+    return {
+        "id": new.id,
+        "state": summary([each.state for each in new.deliveries]).value,
+        "deliveries": [{"recipient": each.recipient, "state": each.state.value} for each in new.deliveries],
+    }
+
+
+def _idempotency(tenant: Tenant, key: str, request: bytes, answer: str) -> IdempotencyKey:
+    if not 1 <= len(key) <= LONGEST_IDEMPOTENCY_KEY or not key.isprintable():
+        limit = LONGEST_IDEMPOTENCY_KEY
+        raise Invalid("Idempotency-Key", f"The Idempotency-Key must be 1 to {limit} printable characters.")
+    digest = hashlib.sha256(f"{tenant.id}\x1f{key}".encode()).hexdigest()
+    return IdempotencyKey(digest, hashlib.sha256(request).hexdigest(), answer)

@@ -1,0 +1,169 @@
+"""Profiles: read, save, delete, check. Every way in (native API, dialects, command line) saves by `Profiles.save`."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from sqlalchemy import Connection
+
+from postroom import log
+from postroom.domain.access import Caller, Permission
+from postroom.domain.problems import Conflict, Stale
+from postroom.domain.profile import Patch, Profile, apply, changed_fields, keep_or_replace_secret
+from postroom.domain.secret import Secret
+from postroom.domain.tenant import Tenant
+from postroom.smtp.check import Step, check
+from postroom.smtp.route import Route
+from postroom.store import audit, profiles
+from postroom.store.database import Database
+from postroom.store.profiles import Author, StoredProfile
+from postroom.store.queue.lanes import waiting_in
+from postroom.store.vault import Vault
+
+Change = Callable[[StoredProfile | None], Patch]
+RouteOf = Callable[[StoredProfile], Route]
+
+
+class Profiles:
+    """`changed` is called after every change, so that whoever keeps settings in memory looks again."""
+
+    def __init__(self, database: Database, vault: Vault, route_of: RouteOf, changed: Callable[[], None]) -> None:
+        self._database = database
+        self._vault = vault
+        self._route_of = route_of
+        self._changed = changed
+
+    async def show(self, caller: Caller, tenant: Tenant, profile_id: int | None = None) -> StoredProfile:
+        """One profile, or the default one. Raises NotFound."""
+        caller.require(Permission.SETTINGS_READ)
+        return await self._database.read(lambda connection: profiles.get(connection, tenant.id, profile_id))
+
+    async def every(self, caller: Caller, tenant: Tenant) -> list[StoredProfile]:
+        caller.require(Permission.SETTINGS_READ)
+        return await self._database.read(lambda connection: profiles.every(connection, tenant.id))
+
+    async def save(
+        self, caller: Caller, tenant: Tenant, profile_id: int | None, change: Change, *,
+        dialect: str, if_revision: int | None = None,
+    ) -> StoredProfile:  # fmt: skip
+        """Change a profile (None: the default one, made if there is none). `change` sees what stands and says what to
+        change, inside the transaction. A save that changes nothing makes no revision.
+
+        Raises NotFound, Invalid, SecretNeeded, and Stale when `if_revision` is no longer the one in force.
+        """
+        caller.require(Permission.SETTINGS_WRITE)
+
+        def step(connection: Connection) -> StoredProfile:
+            find = profiles.find if profile_id is None else profiles.get
+            before = find(connection, tenant.id, profile_id)
+            if if_revision is not None and (before is None or before.revision != if_revision):
+                raise Stale("The profile was changed since you read it: read it again, then repeat your change.")
+            return self._save(connection, caller, tenant, before, change(before), dialect)
+
+        return await self._saved(step)
+
+    async def create(self, caller: Caller, tenant: Tenant, name: str, patch: Patch, *, dialect: str) -> StoredProfile:
+        """One more profile. The first of a tenant becomes its default."""
+        caller.require(Permission.SETTINGS_WRITE)
+        return await self._saved(
+            lambda connection: self._save(connection, caller, tenant, None, patch, dialect, name=name)
+        )
+
+    async def arrange(
+        self, caller: Caller, tenant: Tenant, profile_id: int, *, name: str | None, make_default: bool
+    ) -> StoredProfile:
+        """Name a profile, or make it the default. Not a revision: no setting changes."""
+        caller.require(Permission.SETTINGS_WRITE)
+
+        def step(connection: Connection) -> StoredProfile:
+            profiles.get(connection, tenant.id, profile_id)
+            detail: dict[str, Any] = {"name": name, "default": make_default}
+            if name is not None:
+                profiles.name_it(connection, tenant.id, profile_id, name)
+            if make_default:
+                profiles.make_default(connection, tenant.id, profile_id)
+            self._note(connection, caller, tenant, "profile.arranged", profile_id, detail)
+            return profiles.get(connection, tenant.id, profile_id)
+
+        return await self._saved(step)
+
+    async def delete(
+        self, caller: Caller, tenant: Tenant, profile_id: int | None, *, if_revision: int | None = None
+    ) -> None:
+        """Raises Conflict while mail waits for it: nothing that was accepted is dropped on the side."""
+        caller.require(Permission.SETTINGS_WRITE)
+
+        def step(connection: Connection) -> None:
+            stored = profiles.get(connection, tenant.id, profile_id)
+            if if_revision is not None and stored.revision != if_revision:
+                raise Stale("The profile was changed since you read it: read it again, then repeat your change.")
+            waiting = waiting_in(connection, stored.lane)
+            if waiting:
+                raise Conflict(
+                    f"{waiting} deliveries still wait for this profile: let them go out or cancel them first."
+                )
+            profiles.delete(connection, stored, self._database.now(connection))
+            self._note(connection, caller, tenant, "profile.deleted", stored.id, {})
+
+        await self._database.write(step)
+        self._changed()
+
+    async def check(
+        self, caller: Caller, tenant: Tenant, profile_id: int | None, recipient: str | None
+    ) -> AsyncIterator[Step]:
+        """The staged test of the stored settings, step by step as it happens; sends nothing."""
+        caller.require(Permission.SETTINGS_CHECK)
+        stored = await self._database.read(lambda connection: profiles.get(connection, tenant.id, profile_id))
+        return check(self._route_of(stored), recipient=recipient)
+
+    async def _saved(self, step: Callable[[Connection], StoredProfile]) -> StoredProfile:
+        saved = await self._database.write(step)
+        self._changed()
+        return saved
+
+    def _save(
+        self, connection: Connection, caller: Caller, tenant: Tenant, before: StoredProfile | None, patch: Patch,
+        dialect: str, name: str = "default",
+    ) -> StoredProfile:  # fmt: skip
+        old = before.settings if before else None
+        old_secret = self._secret_of(before)
+        new = apply(old, patch)
+        new_secret = keep_or_replace_secret(old, new, patch, old_secret)
+        changes: dict[str, Any] = dict(changed_fields(old, new))
+        if new_secret != old_secret:
+            changes["password"] = "changed" if new_secret else "cleared"
+        if before is not None and not changes:
+            return before
+        return self._revise(connection, caller, tenant, before, new, new_secret, changes, dialect, name)
+
+    def _revise(
+        self, connection: Connection, caller: Caller, tenant: Tenant, before: StoredProfile | None, new: Profile,
+        secret: Secret | None, changes: dict[str, Any], dialect: str, name: str,
+    ) -> StoredProfile:  # fmt: skip
+        now = self._database.now(connection)
+        profile_id = before.id if before else profiles.add(connection, tenant.id, name, now=now)[0]
+        sealed = self._vault.seal(secret, profiles.place(tenant.id, profile_id)) if secret else None
+        number = profiles.revise(
+            connection, tenant.id, profile_id, new, sealed_password=sealed, changes=changes,
+            author=Author(caller.name, caller.key_id, dialect), now=now,
+        )  # fmt: skip
+        detail = {"revision": number, "dialect": dialect, "changes": changes}
+        self._note(connection, caller, tenant, "profile.saved", profile_id, detail)
+        log.settings_saved(tenant.slug, profile_id, number, dialect, sorted(changes))
+        return profiles.get(connection, tenant.id, profile_id)
+
+    def _secret_of(self, stored: StoredProfile | None) -> Secret | None:
+        if stored is None or stored.sealed_password is None:
+            return None
+        return self._vault.open(stored.sealed_password, profiles.place(stored.tenant_id, stored.id))
+
+    def _note(
+        self,
+        connection: Connection,
+        caller: Caller,
+        tenant: Tenant,
+        action: str,
+        profile_id: int,
+        detail: dict[str, Any],
+    ) -> None:
+        now = self._database.now(connection)
+        audit.note(connection, caller, action, str(profile_id), tenant_id=tenant.id, now=now, detail=detail)

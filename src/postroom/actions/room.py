@@ -1,0 +1,18 @@
+"""All actions together, as the front ends get them."""
+
+from dataclasses import dataclass
+
+from postroom.actions.keys import Keys
+from postroom.actions.mail import Mail
+from postroom.actions.profiles import Profiles
+from postroom.actions.sandbox import SandboxMail
+from postroom.actions.tenants import Tenants
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    tenants: Tenants
+    keys: Keys
+    profiles: Profiles
+    mail: Mail
+    sandbox: SandboxMail

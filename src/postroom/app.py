@@ -1,0 +1,263 @@
+"""Wires everything, once. Nothing imports this but the console script."""
+
+import asyncio
+import ipaddress
+import json
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from sqlalchemy import text
+from starlette.types import ASGIApp
+
+from postroom import cli, log
+from postroom.actions.first_start import settle_in
+from postroom.actions.keys import Keys
+from postroom.actions.mail import Mail
+from postroom.actions.profiles import Profiles
+from postroom.actions.room import Room
+from postroom.actions.sandbox import SandboxMail
+from postroom.actions.tenants import Tenants
+from postroom.config import Config
+from postroom.domain.problems import Unavailable
+from postroom.domain.secret import Secret
+from postroom.smtp.reach import Network, Reach
+from postroom.smtp.route import Route
+from postroom.smtp.sandbox import Caught, Sandbox, read
+from postroom.store import caught, profiles
+from postroom.store.database import Database
+from postroom.store.profiles import StoredProfile
+from postroom.store.queue.claim import recover
+from postroom.store.vault import Vault, vault_from
+from postroom.web.server import Health, build
+from postroom.worker import chores
+from postroom.worker.loop import Worker
+
+STALE_WORKER = 30.0  # seconds without a turn of its loop after which the worker is not well
+
+
+@dataclass(frozen=True, slots=True)
+class Postroom:
+    """Everything, opened. `operator_key` is good for this process only; `first_key` is the admin key just drawn."""
+
+    config: Config
+    database: Database
+    room: Room
+    worker: Worker
+    site: ASGIApp
+    operator_key: Secret
+    first_key: Secret | None
+
+
+@asynccontextmanager
+async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = frozenset()) -> AsyncIterator[Postroom]:
+    """Open the data directory and wire the rest. Raises Problem when it can't be used."""
+    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database = Database.open(config.database, data_dir=config.data_dir)
+    try:
+        vault = vault_from(config.secret("vault_key"), config.data_dir)
+        sandbox = _endpoint(config.sandbox)
+        first_key = await settle_in(database, vault, sandbox=sandbox, admin_key=config.secret("admin_key"))
+        route_of = _router(config, vault, _reach(config, listening, sandbox))
+        worker = Worker(database, route_of, lease=config.lease)
+        operator_key = Secret(secrets.token_urlsafe(32))
+        mail = Mail(database, worker.wake)
+
+        def changed() -> None:
+            mail.settings_changed()
+            worker.wake()
+
+        room = Room(
+            tenants=Tenants(database),
+            keys=Keys(database, vault.derive("tokens"), operator_key),
+            profiles=Profiles(database, vault, route_of, changed),
+            mail=mail,
+            sandbox=SandboxMail(database),
+        )
+        site = build(room, Health(_readiness(database, worker)))
+        yield Postroom(config, database, room, worker, site, operator_key, first_key)
+    finally:
+        await database.close()
+
+
+async def serve(config: Config, *, with_web: bool = True, with_worker: bool = True) -> None:
+    """Run until SIGTERM or SIGINT; then finish what is under way."""
+    log.configure(config.log_format, config.log_level)
+    with _listen(config, with_web) as listener:
+        address = listener.getsockname()[:2] if listener else None
+        async with opened(config, listening=frozenset({address} if address else ())) as postroom:
+            if postroom.database.is_sqlite and not (with_web and with_worker):
+                raise Unavailable("Web and worker can only run apart on PostgreSQL: set POSTROOM_DATABASE_URL.")
+            async with _sandbox(config, postroom.database, with_worker):
+                await _run(postroom, listener, with_worker)
+    log.stopped()
+
+
+async def _run(postroom: Postroom, listener: socket.socket | None, with_worker: bool) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    parts: list[asyncio.Task[None]] = []
+    if with_worker:
+        await _recover(postroom.database)
+        parts.append(asyncio.create_task(postroom.worker.run()))
+    server = _Server(
+        uvicorn.Config(postroom.site, lifespan="off", access_log=False, log_config=None, server_header=False)
+    )
+    if listener:
+        parts.append(asyncio.create_task(server.serve(sockets=[listener])))
+        _announce(postroom, listener)
+    chore = asyncio.create_task(chores.run(postroom.database))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([stopped, *parts], return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    postroom.worker.stop()
+    for task in (chore, stopped):
+        task.cancel()
+    await asyncio.gather(*parts)
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to us: they stop the worker as well."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextmanager
+def _listen(config: Config, with_web: bool) -> Iterator[socket.socket | None]:
+    """Bind first: the port is known, and a taken one is found, before anything else is touched."""
+    if not with_web:
+        yield None
+        return
+    host, port = _endpoint(config.listen) or ("", 0)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise Unavailable(f"Can't listen on {config.listen} ({error.strerror}): set POSTROOM_LISTEN.") from None
+    with listener:
+        yield listener
+
+
+@asynccontextmanager
+async def _sandbox(config: Config, database: Database, wanted: bool) -> AsyncIterator[None]:
+    endpoint = _endpoint(config.sandbox)
+    if endpoint is None or not wanted:
+        yield
+        return
+
+    async def keep(mail: Caught) -> None:
+        new = caught.NewCaught(
+            mail.received_at, mail.envelope_sender, mail.recipients, read(mail.content).subject, mail.content
+        )
+        await database.fold(caught.keep, new)
+
+    sandbox = Sandbox(keep, hostname="sandbox.postroom")
+    try:
+        await sandbox.start(*endpoint)
+    except OSError as error:
+        raise Unavailable(
+            f"The sandbox can't listen on {config.sandbox} ({error.strerror}): set POSTROOM_SANDBOX."
+        ) from None
+    try:
+        yield
+    finally:
+        await sandbox.close()
+
+
+def _router(config: Config, vault: Vault, reach: Reach) -> Callable[[StoredProfile], Route]:
+    ehlo_name = config.ehlo_name or socket.gethostname()
+    plaintext = _networks(config.plaintext_auth)
+
+    def route_of(stored: StoredProfile) -> Route:
+        """Raises Unavailable when the secret can't be opened: it is never sent without."""
+        password = None
+        if stored.sealed_password is not None:
+            password = vault.open(stored.sealed_password, profiles.place(stored.tenant_id, stored.id))
+        return Route(
+            stored.settings, password, reach, stored.settings.ehlo_name or ehlo_name, plaintext_networks=plaintext
+        )
+
+    return route_of
+
+
+def _reach(config: Config, listening: frozenset[tuple[str, int]], sandbox: tuple[str, int] | None) -> Reach:
+    networks = config.relay_networks
+    return Reach(
+        "any" if networks == "any" else "public" if networks == "public" else _networks(networks),
+        own=listening,
+        exempt=frozenset({sandbox} if sandbox else ()),
+    )
+
+
+def _networks(setting: str) -> tuple[Network, ...]:
+    return () if setting == "none" else tuple(ipaddress.ip_network(item.strip()) for item in setting.split(","))
+
+
+def _endpoint(setting: str) -> tuple[str, int] | None:
+    if setting == "off":
+        return None
+    host, _, port = setting.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+async def _recover(database: Database) -> None:
+    """SQLite is ours alone: what is leased now belonged to a process that died."""
+    if database.is_sqlite:
+        freed = await database.write(lambda connection: recover(connection, database.now(connection)))
+        if freed:
+            log.recovered(freed)
+
+
+def _readiness(database: Database, worker: Worker) -> Callable[[], "asyncio.Future[Mapping[str, str]]"]:
+    async def ready() -> Mapping[str, str]:
+        wrong = {}
+        try:
+            await database.read(lambda connection: connection.execute(text("SELECT 1")).scalar())
+        except Exception as error:
+            wrong["database"] = type(error).__name__
+        if worker.seen_at is not None and time.monotonic() - worker.seen_at > STALE_WORKER:
+            wrong["worker"] = "has not come round for too long"
+        return wrong
+
+    return lambda: asyncio.ensure_future(ready())
+
+
+def _announce(postroom: Postroom, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    url = postroom.config.public_url or f"http://{shown}:{port}"
+    _note_running(postroom, f"http://{shown}:{port}")
+    log.started(url, "sqlite" if postroom.database.is_sqlite else "postgresql", worker=True)
+    cli.greet(url, postroom.first_key)
+
+
+def _note_running(postroom: Postroom, url: str) -> None:
+    """Let the command line on this machine find us, as whoever may read the data directory."""
+    path = running_note(postroom.config.data_dir)
+    with suppress(FileNotFoundError):
+        path.unlink()
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        json.dump({"url": url, "key": postroom.operator_key.reveal(), "pid": os.getpid()}, file)
+
+
+def running_note(data_dir: Path) -> Path:
+    return data_dir / "running.json"
+
+
+def main() -> None:
+    """The `postroom` command."""
+    cli.run(cli.Wiring(serve=serve, opened=opened, running_note=running_note))

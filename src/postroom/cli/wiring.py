@@ -1,0 +1,38 @@
+"""What `app.py` gives the command line, which may not import it."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from starlette.types import ASGIApp
+
+from postroom.config import Config
+from postroom.domain.secret import Secret
+
+
+class Opened(Protocol):
+    """The part of an opened Postroom that commands in place need."""
+
+    @property
+    def site(self) -> ASGIApp: ...
+
+    @property
+    def operator_key(self) -> Secret: ...
+
+    @property
+    def first_key(self) -> Secret | None: ...
+
+
+class Serve(Protocol):
+    def __call__(self, config: Config, *, with_web: bool = True, with_worker: bool = True) -> Awaitable[None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """`opened` opens the data directory in place; `running_note` is where a running server says how to reach it."""
+
+    serve: Serve
+    opened: Callable[[Config], AbstractAsyncContextManager[Opened]]
+    running_note: Callable[[Path], Path]

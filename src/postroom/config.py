@@ -1,0 +1,124 @@
+"""The only reader of environment and files: one frozen Config.
+
+Every field is `POSTROOM_<NAME>` in the environment or `<name>` in `postroom.toml`; a secret may also come from the file
+named by `POSTROOM_<NAME>_FILE`. A bad value stops the start and names the variable.
+"""
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from postroom.domain.problems import Invalid
+from postroom.domain.secret import Secret
+
+PREFIX = "POSTROOM_"
+SECRETS = ("admin_key", "vault_key", "database_url", "key")
+
+
+def _endpoint(text: str) -> str:
+    """`host:port`, checked."""
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isdigit() and int(port) <= 65535):
+        raise ValueError("must be host:port, for example 127.0.0.1:8025")
+    return text
+
+
+def _endpoint_or_off(text: str) -> str:
+    return "off" if text.lower() in ("off", "") else _endpoint(text)
+
+
+def _networks(text: str) -> str:
+    """`any`, `public` or a comma list of networks, checked."""
+    if text not in ("any", "public", "none"):
+        for item in text.split(","):
+            ipaddress.ip_network(item.strip())
+    return text
+
+
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+OptionalEndpoint = Annotated[str, AfterValidator(_endpoint_or_off)]
+Networks = Annotated[str, AfterValidator(_networks)]
+
+
+class Config(BaseSettings):
+    """What an operator can set. What a tenant can change is data, not configuration."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", toml_file="postroom.toml")
+
+    data_dir: Path = Field(Path("data"), description="Where SQLite, the vault key and the lock live.")
+    listen: Endpoint = Field("127.0.0.1:8025", description="Where HTTP is served.")
+    database_url: SecretStr | None = Field(None, description="postgresql://… for several machines; else SQLite.")
+    admin_key: SecretStr | None = Field(None, description="Fixes the first admin key instead of drawing one.")
+    vault_key: SecretStr | None = Field(None, description="32 random octets in base64; else data_dir/vault.key.")
+    public_url: str | None = Field(None, description="The address that users see, if a proxy stands before us.")
+    relay_networks: Networks = Field("any", description="Relays that may be dialled: any, public or networks.")
+    plaintext_auth: Networks = Field(
+        "127.0.0.0/8,::1/128", description="Relays that may be sent a password without TLS: none or networks."
+    )
+    sandbox: OptionalEndpoint = Field("127.0.0.1:2525", description="Where the sandbox relay listens, or off.")
+    ehlo_name: str | None = Field(None, description="How we greet relays; else this machine's name.")
+    lease: float = Field(60.0, ge=15, description="Seconds after which a dead worker's mail is due again.")
+    log_format: Literal["console", "json"] = Field("console", description="How events are written to stderr.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Which events are written.")
+    url: str | None = Field(None, description="For the command line: the server to speak to.")
+    key: SecretStr | None = Field(None, description="For the command line: the API key.")
+
+    @classmethod
+    def settings_customise_sources(  # type: ignore[override]  # called by keyword; the rest we don't read
+        cls,
+        settings_cls: type[BaseSettings],
+        *,
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        **_rest: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def database(self) -> str:
+        """The database's URL."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir / 'postroom.db'}"
+
+    def secret(self, name: Literal["admin_key", "vault_key", "key"]) -> Secret | None:
+        value: SecretStr | None = getattr(self, name)
+        return Secret(value.get_secret_value()) if value is not None else None
+
+
+def load() -> Config:
+    """Read the configuration. Raises Invalid, naming the variable, and never echoing a secret's value."""
+    _check_names()
+    try:
+        return Config.model_validate(_from_files())
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = f"{PREFIX}{'_'.join(map(str, first['loc'])).upper()}"
+        raise Invalid(name, f"{name}: {first['msg']}") from None
+
+
+def _check_names() -> None:
+    """A misspelt variable would silently mean the default; that is worse than not starting."""
+    known = {f"{PREFIX}{name.upper()}" for name in Config.model_fields}
+    known |= {f"{PREFIX}{name.upper()}_FILE" for name in SECRETS}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name not in known:
+            raise Invalid(name, f"{name} is no setting of Postroom; the settings are {', '.join(sorted(known))}.")
+
+
+def _from_files() -> dict[str, SecretStr]:
+    """The `_FILE` twins of the secrets."""
+    found = {}
+    for name in SECRETS:
+        path = os.environ.get(f"{PREFIX}{name.upper()}_FILE")
+        if path:
+            try:
+                found[name] = SecretStr(Path(path).read_text().strip())
+            except OSError as error:
+                variable = f"{PREFIX}{name.upper()}_FILE"
+                raise Invalid(variable, f"{variable}: {error.strerror}: {path}") from None
+    return found

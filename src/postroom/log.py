@@ -1,0 +1,74 @@
+"""Every event we log, by name: the log's vocabulary. Nothing here takes a secret, a body or a query string."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+_log: Any = structlog.get_logger("postroom")
+
+
+def configure(form: str, level: str) -> None:
+    """Write events to stderr as lines for people or as JSON for machines."""
+    renderer: Any = structlog.processors.JSONRenderer()
+    if form == "console":
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks if form == "json" else structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def started(url: str, database: str, worker: bool) -> None:
+    _log.info("started", url=url, database=database, worker=worker)
+
+
+def stopping(in_flight: int) -> None:
+    _log.info("stopping", in_flight=in_flight)
+
+
+def stopped() -> None:
+    _log.info("stopped")
+
+
+def recovered(deliveries: int) -> None:
+    _log.warning("recovered", deliveries=deliveries, meaning="a worker died holding them; they are due again")
+
+
+def request(method: str, path: str, status: int, milliseconds: float) -> None:
+    _log.debug("request", method=method, path=path, status=status, ms=round(milliseconds, 1))
+
+
+def request_failed(method: str, path: str, error: BaseException) -> None:
+    _log.error("request_failed", method=method, path=path, error=type(error).__name__, exc_info=error)
+
+
+def settings_saved(tenant: str, profile: int, revision: int, dialect: str, fields: list[str]) -> None:
+    _log.info("settings_saved", tenant=tenant, profile=profile, revision=revision, dialect=dialect, fields=fields)
+
+
+def attempted(delivery: str, outcome: str, code: str, relay: str, attempt: int) -> None:
+    _log.debug("attempted", delivery=delivery, outcome=outcome, code=code, relay=relay, attempt=attempt)
+
+
+def lane_rests(lane: int, code: str, failures: int, seconds: float) -> None:
+    _log.warning("lane_rests", lane=lane, code=code, failures=failures, seconds=round(seconds, 1))
+
+
+def lane_well(lane: int) -> None:
+    _log.info("lane_well", lane=lane)
+
+
+def worker_failed(error: BaseException) -> None:
+    _log.error("worker_failed", error=type(error).__name__, exc_info=error)
+
+
+def chore_failed(name: str, error: BaseException) -> None:
+    _log.error("chore_failed", chore=name, error=type(error).__name__, exc_info=error)

@@ -1,0 +1,180 @@
+"""Reading messages back: what became of each recipient, and every attempt with the relay's words."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, select
+
+from postroom.domain.delivery import State, summary
+from postroom.domain.problems import NotFound
+from postroom.store.schema import attempt, body, delivery, message, queue, transcript
+
+UNKNOWN = "There is no such message."
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRead:
+    number: int
+    started_at: int
+    duration: int  # microseconds
+    outcome: str
+    stage: str
+    code: str
+    message: str
+    reply_code: int | None
+    reply_enhanced: str | None
+    reply_text: str | None
+    relay: str
+    tls: str | None
+    revision: int
+    transcript: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRead:
+    id: str
+    recipient: str
+    state: State
+    attempts: int
+    updated_at: int
+    next_attempt_at: int | None
+    note: str | None
+    tries: tuple[AttemptRead, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRead:
+    id: str
+    tenant_id: int
+    profile_id: int
+    queued_at: int
+    expires_at: int
+    on_doubt: str
+    envelope_sender: str
+    header_from: str
+    subject: str
+    size: int
+    deliveries: tuple[DeliveryRead, ...]
+
+    @property
+    def state(self) -> State:
+        return summary([each.state for each in self.deliveries])
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which messages of a tenant to list, newest first. `before` is the last id of the page before."""
+
+    state: State | None = None
+    recipient: str | None = None  # the whole address
+    profile_id: int | None = None
+    before: str | None = None
+    limit: int = 50
+
+
+def page(connection: Connection, tenant_id: int, search: Search, now: int) -> list[MessageRead]:
+    """Messages with their deliveries, without attempts."""
+    rows = connection.execute(_found(tenant_id, search)).all()
+    deliveries = _deliveries(connection, [row.id for row in rows], now)
+    return [_read_message(row, deliveries.get(row.id, ())) for row in rows]
+
+
+def get(connection: Connection, tenant_id: int, message_id: str, now: int) -> MessageRead:
+    """One message with everything that is known of it. Raises NotFound, also when it is another tenant's."""
+    ours = select(message).where(message.c.id == message_id, message.c.tenant_id == tenant_id)
+    row = connection.execute(ours).one_or_none()
+    if row is None:
+        raise NotFound(UNKNOWN)
+    deliveries = _deliveries(connection, [message_id], now, with_attempts=True)
+    return _read_message(row, deliveries.get(message_id, ()))
+
+
+def content(connection: Connection, message_id: str) -> bytes | None:
+    """The bytes as they are sent; None when they are no longer kept."""
+    return connection.execute(select(body.c.content).where(body.c.message_id == message_id)).scalar()
+
+
+def _found(tenant_id: int, search: Search) -> Select[Any]:
+    found = select(message).where(message.c.tenant_id == tenant_id).order_by(message.c.id.desc()).limit(search.limit)
+    if search.before is not None:
+        found = found.where(message.c.id < search.before)
+    if search.profile_id is not None:
+        found = found.where(message.c.profile_id == search.profile_id)
+    if search.state is not None:
+        found = found.where(_has_delivery(_in_state(search.state)))
+    if search.recipient is not None:
+        found = found.where(_has_delivery(delivery.c.recipient == search.recipient))
+    return found
+
+
+def _has_delivery(condition: Any) -> Any:
+    return select(delivery.c.id).where(delivery.c.message_id == message.c.id, condition).exists()
+
+
+def _in_state(state: State) -> Any:
+    """While it is under way a delivery is stored as waiting; the queue knows better."""
+    if state is State.IN_DOUBT:
+        return select(queue.c.id).where(queue.c.id == delivery.c.id, queue.c.in_doubt).exists()
+    if state is State.CLAIMED:
+        return select(queue.c.id).where(queue.c.id == delivery.c.id, queue.c.lease.is_not(None)).exists()
+    return delivery.c.state == state.value
+
+
+def _deliveries(
+    connection: Connection, message_ids: list[str], now: int, *, with_attempts: bool = False
+) -> dict[str, tuple[DeliveryRead, ...]]:
+    wanted = (
+        select(delivery, queue.c.due_at, queue.c.lease, queue.c.in_doubt)
+        .outerjoin(queue, queue.c.id == delivery.c.id)
+        .where(delivery.c.message_id.in_(message_ids))
+    )
+    rows = sorted(connection.execute(wanted), key=lambda row: (row.message_id, int(row.id.partition(".")[2])))
+    tries = _attempts(connection, (row.id for row in rows)) if with_attempts else {}
+    return {
+        message_id: tuple(_read_delivery(row, tries.get(row.id, ()), now) for row in ours)
+        for message_id, ours in groupby(rows, attrgetter("message_id"))
+    }
+
+
+def _attempts(connection: Connection, delivery_ids: Iterable[str]) -> dict[str, tuple[AttemptRead, ...]]:
+    wanted = (
+        select(attempt, transcript.c.content)
+        .outerjoin(transcript, transcript.c.id == attempt.c.transcript_id)
+        .where(attempt.c.delivery_id.in_(list(delivery_ids)))
+    )
+    rows = sorted(connection.execute(wanted), key=attrgetter("delivery_id", "started_at"))
+    return {
+        delivery_id: tuple(_read_attempt(row) for row in ours)
+        for delivery_id, ours in groupby(rows, attrgetter("delivery_id"))
+    }
+
+
+def _read_message(row: Row[Any], deliveries: tuple[DeliveryRead, ...]) -> MessageRead:
+    return MessageRead(
+        id=row.id, tenant_id=row.tenant_id, profile_id=row.profile_id, queued_at=row.queued_at,
+        expires_at=row.expires_at, on_doubt="hold" if row.hold_in_doubt else "retry",
+        envelope_sender=row.envelope_sender, header_from=row.header_from, subject=row.subject, size=row.size,
+        deliveries=deliveries,
+    )  # fmt: skip
+
+
+def _read_delivery(row: Row[Any], tries: tuple[AttemptRead, ...], now: int) -> DeliveryRead:
+    claimed = row.lease is not None and row.due_at > now
+    state = State(row.state)
+    if row.in_doubt:
+        state = State.IN_DOUBT
+    elif claimed:
+        state = State.CLAIMED
+    next_attempt_at = row.due_at if row.due_at is not None and not claimed else None
+    return DeliveryRead(row.id, row.recipient, state, row.attempts, row.updated_at, next_attempt_at, row.note, tries)
+
+
+def _read_attempt(row: Row[Any]) -> AttemptRead:
+    return AttemptRead(
+        number=row.number, started_at=row.started_at, duration=row.duration, outcome=row.outcome, stage=row.stage,
+        code=row.code, message=row.message, reply_code=row.reply_code, reply_enhanced=row.reply_enhanced,
+        reply_text=row.reply_text, relay=row.relay, tls=row.tls, revision=row.revision, transcript=row.content,
+    )  # fmt: skip

@@ -1,0 +1,59 @@
+"""/v1/keys"""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from postroom.domain.access import Caller
+from postroom.domain.tenant import Tenant
+from postroom.store.keys import Key
+from postroom.web import bodies
+from postroom.web.api.models import KeyList, KeyOut, NewKeyBody, NewKeyOut, moment
+from postroom.web.callers import TENANT_HEADER, NativeCaller, TheRoom
+from postroom.web.openapi import takes
+
+router = APIRouter(tags=["keys"])
+MODELS = (NewKeyBody,)
+INSTALLATION = "*"
+
+
+@router.get("/keys", summary="The tenant's keys (with `X-Postroom-Tenant: *` all)")
+async def list_keys(request: Request, room: TheRoom, caller: NativeCaller) -> KeyList:
+    scope = await _scope(request, room, caller)
+    names = {tenant.id: tenant.slug for tenant in await room.tenants.visible(caller)}
+    return KeyList(keys=[KeyOut(**_facts(each, names)) for each in await room.keys.visible(caller, scope)])
+
+
+@router.post(
+    "/keys", status_code=201, summary="Make a key; its value is shown this once", openapi_extra=takes(NewKeyBody)
+)
+async def create_key(request: Request, room: TheRoom, caller: NativeCaller) -> NewKeyOut:
+    body: NewKeyBody = bodies.parse(NewKeyBody, await bodies.read(request, bodies.SETTINGS_OCTETS))
+    scope = await _scope(request, room, caller)
+    permissions = caller.permissions if body.permissions is None else frozenset(body.permissions)
+    key, value = await room.keys.create(caller, scope, body.name, permissions, body.expires_in)
+    return NewKeyOut(**_facts(key, {scope.id: scope.slug} if scope else {}), key=value.reveal())
+
+
+@router.delete("/keys/{key}", status_code=204, summary="Revoke a key, at once")
+async def revoke_key(key: str, request: Request, room: TheRoom, caller: NativeCaller) -> None:
+    await room.keys.revoke(caller, await _scope(request, room, caller), key)
+
+
+async def _scope(request: Request, room: TheRoom, caller: Caller) -> Tenant | None:
+    """None is the whole installation, asked for as tenant `*`."""
+    asked = request.headers.get(TENANT_HEADER)
+    return None if asked == INSTALLATION else await room.tenants.of(caller, asked)
+
+
+def _facts(key: Key, slugs: dict[int, str]) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "name": key.name,
+        "tenant": slugs.get(key.tenant_id) if key.tenant_id is not None else None,
+        "permissions": sorted(key.permissions),
+        "created_at": moment(key.created_at),
+        "expires_at": moment(key.expires_at) if key.expires_at else None,
+        "revoked_at": moment(key.revoked_at) if key.revoked_at else None,
+        "last_used_at": moment(key.last_used_at) if key.last_used_at else None,
+    }

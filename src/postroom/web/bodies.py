@@ -1,0 +1,88 @@
+"""Request bodies: read within a limit, parsed once, wrong ones named by field and never echoed."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.requests import Request
+
+from postroom.domain.problems import Invalid, TooLarge
+
+T = TypeVar("T")
+
+SETTINGS_OCTETS = 256 * 1024
+MAIL_OCTETS = 40 * 1024 * 1024
+MOST_FORM_FIELDS = 100
+
+
+async def read(request: Request, most: int) -> bytes:
+    """The body. Raises TooLarge as soon as it is, without reading the rest."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > most:
+        raise TooLarge(f"The request body may have at most {most} octets.")
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > most:
+            raise TooLarge(f"The request body may have at most {most} octets.")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def parse(model: type[BaseModel] | TypeAdapter[T], raw: bytes) -> Any:
+    """A pydantic model of a JSON body. Raises Invalid, naming the field as in `to[0].address`."""
+    validate = model.validate_json if isinstance(model, TypeAdapter) else model.model_validate_json
+    try:
+        return validate(raw)
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def invalid(error: ValidationError) -> Invalid:
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    if first["type"] == "json_invalid":
+        return Invalid("body", f"The request body is not valid JSON: {first['msg'].partition(': ')[2]}.")
+    message = first["msg"].removeprefix("Value error, ")
+    return Invalid(path(first["loc"]), message if message.endswith(".") else f"{message}.")
+
+
+def path(location: tuple[int | str, ...]) -> str:
+    """`("to", 0, "address")` as `to[0].address`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return text.removeprefix(".") or "body"
+
+
+def loose_json(raw: bytes) -> Any:
+    """JSON as products' clients send it; None for no body. Raises Invalid. A member given twice is refused: two readers
+    would see two different settings."""
+    if not raw.strip():
+        return None
+    try:
+        return json.loads(raw, object_pairs_hook=_object, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise Invalid("body", f"The request body is not valid JSON ({error.msg}, {where}).") from None
+    except (RecursionError, UnicodeDecodeError):
+        raise Invalid("body", "The request body is not valid JSON in UTF-8, or nested too deeply.") from None
+
+
+def form(raw: bytes) -> Mapping[str, str]:
+    """A form body. Raises Invalid."""
+    try:
+        pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=MOST_FORM_FIELDS)
+    except ValueError:
+        raise Invalid("body", "The request body is not a valid form in UTF-8.") from None
+    return _object(pairs)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise Invalid("body", "The request body names a field twice.")
+    return members
+
+
+def _no_constant(name: str) -> None:
+    raise Invalid("body", f"The request body is not valid JSON ({name} is no JSON value).")

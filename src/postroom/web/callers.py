@@ -1,0 +1,43 @@
+"""From a request to its caller and its tenant."""
+
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection, Request
+
+from postroom.actions.room import Room
+from postroom.domain.access import Caller
+from postroom.domain.problems import Unauthenticated
+from postroom.domain.secret import Secret
+from postroom.domain.tenant import Tenant
+
+TENANT_HEADER = "x-postroom-tenant"
+
+
+def room_of(connection: HTTPConnection) -> Room:
+    room: Room = connection.app.state.room
+    return room
+
+
+def address_of(connection: HTTPConnection) -> str:
+    return connection.client.host if connection.client else ""
+
+
+async def native_caller(request: Request) -> Caller:
+    """`Authorization: Bearer <API key or token>`. Raises Unauthenticated."""
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthenticated("Give your API key as: Authorization: Bearer <key>")
+    return await room_of(request).keys.authenticate(Secret(value.strip()), address_of(request))
+
+
+NativeCaller = Annotated[Caller, Depends(native_caller)]
+
+
+async def native_tenant(request: Request, caller: NativeCaller) -> Tenant:
+    """The credential's tenant; a key of the whole installation names one in `X-Postroom-Tenant`."""
+    return await room_of(request).tenants.of(caller, request.headers.get(TENANT_HEADER))
+
+
+NativeTenant = Annotated[Tenant, Depends(native_tenant)]
+TheRoom = Annotated[Room, Depends(room_of)]

@@ -1,0 +1,1 @@
+"""Pages for people. Server-rendered; nothing is fetched from elsewhere."""

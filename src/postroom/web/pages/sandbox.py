@@ -1,0 +1,112 @@
+"""/sandbox: the mails that the sandbox relay caught. And /sign-in, which it needs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from fastapi import FastAPI
+from jinja2 import Environment, PackageLoader, select_autoescape
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from postroom.actions.keys import TOKEN_LIFE
+from postroom.domain.access import Caller
+from postroom.domain.problems import Problem, Unauthenticated
+from postroom.domain.secret import Secret
+from postroom.domain.tenant import Tenant
+from postroom.smtp.sandbox import read
+from postroom.web import bodies
+from postroom.web.api.models import moment
+from postroom.web.callers import address_of, room_of
+
+COOKIE = "postroom_session"
+PAGE = 50
+_HERE = Path(__file__).parent
+_templates = Environment(loader=PackageLoader("postroom.web.pages"), autoescape=select_autoescape(default=True))
+_templates.filters["moment"] = moment
+
+
+def routes(documents: Mapping[str, FastAPI]) -> list[BaseRoute]:
+    """`documents` are what /docs lists, by name."""
+
+    async def docs(_request: Request) -> Response:
+        return _page("docs.html", documents={name: app.title for name, app in documents.items()})
+
+    return [
+        Route("/", _home),
+        Route("/docs", docs),
+        Route("/sign-in", _sign_in_page, methods=["GET"]),
+        Route("/sign-in", _sign_in, methods=["POST"]),
+        Route("/sandbox", _list),
+        Route("/sandbox/{mail}", _show),
+        Mount("/static", StaticFiles(directory=_HERE / "static")),
+    ]
+
+
+async def _home(_request: Request) -> Response:
+    return RedirectResponse("/sandbox", 303)
+
+
+async def _sign_in_page(_request: Request) -> Response:
+    return _page("sign_in.html")
+
+
+async def _sign_in(request: Request) -> Response:
+    """Exchange an API key for a session cookie: SameSite=Strict, so that no other site can use it."""
+    form = parse_qs((await bodies.read(request, 4096)).decode("utf-8", "replace"))
+    keys = room_of(request).keys
+    try:
+        caller = await keys.authenticate(Secret(form.get("key", [""])[0].strip()), address_of(request))
+    except Unauthenticated as problem:
+        return _page("sign_in.html", 401, problem=problem.message)
+    return _with_session(RedirectResponse("/sandbox", 303), request, caller)
+
+
+async def _list(request: Request) -> Response:
+    try:
+        caller, tenant = await _who(request)
+        mails = await room_of(request).sandbox.every(caller, tenant, request.query_params.get("before"), PAGE)
+    except Problem as problem:
+        return _refused(problem)
+    more = mails[-1].id if len(mails) == PAGE else None
+    return _with_session(_page("sandbox.html", mails=mails, tenant=tenant, more=more), request, caller)
+
+
+async def _show(request: Request) -> Response:
+    try:
+        caller, tenant = await _who(request)
+        mail = await room_of(request).sandbox.show(caller, tenant, request.path_params["mail"])
+    except Problem as problem:
+        return _refused(problem)
+    content = mail.content or b""
+    source = content.decode("utf-8", "replace")
+    page = _page("mail.html", mail=mail, reading=read(content), source=source, tenant=tenant)
+    return _with_session(page, request, caller)
+
+
+async def _who(request: Request) -> tuple[Caller, Tenant]:
+    room = room_of(request)
+    caller = await room.keys.authenticate(Secret(request.cookies.get(COOKIE, "")), address_of(request))
+    return caller, await room.tenants.of(caller, request.query_params.get("tenant"))
+
+
+def _refused(problem: Problem) -> Response:
+    if isinstance(problem, Unauthenticated):
+        return RedirectResponse("/sign-in", 303)
+    return _page("problem.html", 404, problem=problem.message)
+
+
+def _with_session(response: Response, request: Request, caller: Caller) -> Response:
+    """Each page prolongs the session; a revoked key ends it at once."""
+    if caller.key_id != "operator":
+        response.set_cookie(
+            COOKIE, room_of(request).keys.token(caller), max_age=TOKEN_LIFE, httponly=True, samesite="strict",
+            secure=request.url.scheme == "https",
+        )  # fmt: skip
+    return response
+
+
+def _page(template: str, status: int = 200, **values: object) -> HTMLResponse:
+    return HTMLResponse(_templates.get_template(template).render(**values), status)

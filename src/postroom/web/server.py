@@ -1,0 +1,148 @@
+"""The ASGI app. Its route list is the table of contents of everything that is served."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from postroom import __version__, log
+from postroom.actions.room import Room
+from postroom.dialects import ALL
+from postroom.domain.problems import Invalid, NoRoute, Problem
+from postroom.web import bodies, dialects, openapi, problems
+from postroom.web.api import keys, messages, profiles, sandbox, tenants
+from postroom.web.pages import sandbox as pages
+
+_NATIVE = (profiles, messages, keys, tenants)
+_BEARER = {"key": {"type": "http", "scheme": "bearer"}}
+
+# Everything is served from here, nothing may be framed, and no script runs that is not a file of ours.
+HEADERS = (
+    (b"content-security-policy", b"default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; "
+     b"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)  # fmt: skip
+# Swagger UI starts itself from a line in its page and draws with inline styles.
+DOCS_POLICY = (b"content-security-policy", b"default-src 'self' 'unsafe-inline' data:; frame-ancestors 'none'")
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """`ready` says what is wrong, by part; nothing when all is well."""
+
+    ready: Callable[[], Awaitable[Mapping[str, str]]]
+
+
+def build(room: Room, health: Health) -> ASGIApp:
+    speaking = {dialect: dialects.build(dialect) for dialect in ALL}
+    native = _native()
+    documents = {"v1": native} | {dialect.name: app for dialect, app in speaking.items()}
+    routes: list[BaseRoute] = [
+        *pages.routes(documents),
+        *openapi.pages(documents),
+        Route("/healthz", _alive),
+        Route("/readyz", _ready(health)),
+        Mount("/v1", native),
+    ]
+    site = Starlette(routes=routes, exception_handlers={HTTPException: _no_route, Problem: _problem})
+    for app in (site, native, *speaking.values()):
+        app.state.room = room
+    return _Front(site, [(dialect.territory, app) for dialect, app in speaking.items()])
+
+
+def _native() -> FastAPI:
+    app = FastAPI(
+        title="Postroom", version=__version__, summary="Outgoing-mail settings and mail: set, check, send, look up.",
+        openapi_url=None, docs_url=None, redoc_url=None, servers=[{"url": "/v1"}],
+    )  # fmt: skip
+    for noun in (*_NATIVE, sandbox):
+        app.include_router(noun.router)
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _bad_parameter)
+    app.add_exception_handler(HTTPException, _no_route)
+    models = [model for noun in _NATIVE for model in noun.MODELS]
+    app.openapi = openapi.document(app, models, _BEARER)  # type: ignore[method-assign]  # FastAPI's documented way
+    return app
+
+
+class _Front:
+    """Sends each request to the dialect whose territory it is in, or to the site; adds the headers that all answers
+    carry; and lets no exception out."""
+
+    def __init__(self, site: ASGIApp, territories: list[tuple[tuple[str, ...], ASGIApp]]) -> None:
+        self._site = site
+        self._territories = [(prefix, app) for prefixes, app in territories for prefix in prefixes]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._site(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+
+        async def dressed(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *_headers(scope["path"], message["headers"])]
+            await send(message)
+
+        try:
+            await self._app_for(scope["path"])(scope, receive, dressed)
+        except Exception as bug:
+            log.request_failed(scope["method"], scope["path"], bug)
+            if not status:
+                await problems.respond_to_bug()(scope, receive, dressed)
+        log.request(scope["method"], scope["path"], status, (time.perf_counter() - started) * 1000)
+
+    def _app_for(self, path: str) -> ASGIApp:
+        for prefix, app in self._territories:
+            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/"):
+                return app
+        return self._site
+
+
+def _headers(path: str, given: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    set_already = {name for name, _value in given}
+    wanted = (DOCS_POLICY, *HEADERS[1:]) if path.startswith("/docs/") else HEADERS
+    return [header for header in wanted if header[0] not in set_already]
+
+
+async def _alive(_request: Request) -> Response:
+    return JSONResponse({"alive": True, "version": __version__})
+
+
+def _ready(health: Health) -> Callable[[Request], Awaitable[Response]]:
+    async def ready(_request: Request) -> Response:
+        wrong = await health.ready()
+        return JSONResponse({"ready": not wrong, "wrong": dict(wrong)}, 503 if wrong else 200)
+
+    return ready
+
+
+async def _problem(_request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Problem)  # noqa: S101  registered for it
+    return problems.respond(problem)
+
+
+async def _bad_parameter(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  registered for it
+    first = error.errors()[0]
+    return problems.respond(Invalid(bodies.path(first["loc"][1:]), f"{first['msg']}."))
+
+
+async def _no_route(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  registered for it
+    if error.status_code == 405:
+        return problems.respond(NoRoute("There is no such method here; see /docs for what there is."))
+    return problems.respond(NoRoute("There is nothing here; see /docs for what there is."))

@@ -1,0 +1,1 @@
+"""Brings what is in the queue to its relays."""

@@ -1,0 +1,322 @@
+"""Claim, attempt, settle.
+
+One loop claims; each message then goes its own way through its lane's pool, and what became of it is settled when it is
+known. Nothing here sleeps on a relay: a slow one holds its own lane's window, nobody else's.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from itertools import groupby
+from operator import attrgetter
+
+from postroom import log
+from postroom.domain.address import Address
+from postroom.domain.delivery import (
+    MOST_CRASHES,
+    SECOND,
+    Deferred,
+    Finish,
+    InDoubt,
+    Outcome,
+    Refused,
+    Scope,
+    Sent,
+    Stage,
+    State,
+    decide,
+    waits_for_the_lane,
+)  # fmt: skip
+from postroom.domain.message import MOST_RECIPIENTS, Envelope, OnDoubt
+from postroom.domain.problems import Problem
+from postroom.domain.recipients import recipient_filter
+from postroom.smtp.attempt import Attempt
+from postroom.smtp.route import Route
+from postroom.store.database import Database
+from postroom.store.profiles import StoredProfile, by_lanes
+from postroom.store.queue.claim import Claim, Held, Wanted, claimer, contents, doubter, releaser, renewer
+from postroom.store.queue.lanes import report_lanes
+from postroom.store.queue.settle import Record, Settlement, settle
+from postroom.worker.lanes import Lanes
+
+CLAIM = 200  # deliveries in one go
+MOST_IN_FLIGHT = 2_000  # deliveries, over all lanes
+NAP = 0.5  # seconds between looks into an empty queue; `wake` shortens it
+GRACE = 25.0  # seconds that what is under way gets when we are told to stop
+STOPPING = "pool.closed"  # the pool's word for: not begun, because it was closed
+
+RouteOf = Callable[[StoredProfile], Route]
+Parcel = list[Claim]  # deliveries of one message in one lane: one SMTP transaction
+
+
+class Worker:
+    """`clock` gives microseconds since 1970, `dice` numbers in [0, 1)."""
+
+    def __init__(
+        self,
+        database: Database,
+        route_of: RouteOf,
+        *,
+        lease: float,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1000,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
+        self._database = database
+        self._lease = int(lease * SECOND)
+        self._clock = clock
+        self._dice = dice
+        self._lanes = Lanes(route_of)
+        self._in_hand: dict[str, Claim] = {}
+        self._due = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._claim = claimer(database.now)
+        self._mark = doubter(database.now)
+        self._renew = renewer(database.now, self._lease)
+        self._release = releaser(database.now)
+        self.seen_at = time.monotonic()  # when the loop last came round, for health checks
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._in_hand)
+
+    def wake(self) -> None:
+        """There is something to do."""
+        self._due.set()
+
+    def stop(self) -> None:
+        """Claim no more; `run` returns when what is under way has ended or its grace is over."""
+        self._stopping.set()
+        self._due.set()
+
+    async def run(self) -> None:
+        heart = asyncio.create_task(self._keep_leases())
+        try:
+            while not self._stopping.is_set():
+                await self._once()
+        finally:
+            await self._wind_up()
+            heart.cancel()
+
+    async def _once(self) -> None:
+        self.seen_at = time.monotonic()
+        self._due.clear()
+        try:
+            claims = await self._claim_some()
+            if claims:
+                await self._start(claims)
+        except Exception as error:  # the database is away, or a mistake of ours: neither may end all delivery
+            log.worker_failed(error)
+            claims = []
+        if len(claims) < CLAIM // 4:  # a small harvest: let more gather
+            await self._nap()
+
+    async def _nap(self) -> None:
+        try:
+            async with asyncio.timeout(NAP):
+                await self._due.wait()
+        except TimeoutError:
+            pass
+
+    # --- claim
+
+    async def _claim_some(self) -> list[Claim]:
+        room = MOST_IN_FLIGHT - len(self._in_hand)
+        if room < CLAIM:
+            return []
+        wanted = Wanted(CLAIM, self._lease, self._lanes.first_window, self._lanes.free())
+        claims = await self._database.fold(self._claim, wanted)
+        for claim in claims:
+            self._in_hand[claim.id] = claim
+            self._lanes.take(claim.lane)
+        return claims
+
+    async def _start(self, claims: list[Claim]) -> None:
+        """Look up what is claimed, and send each parcel on its way."""
+        message_ids = {claim.message_id for claim in claims}
+        lane_ids = sorted({claim.lane for claim in claims})
+        found, profiles = await self._database.read(
+            lambda connection: (contents(connection, message_ids), by_lanes(connection, lane_ids))
+        )
+        for _, group in groupby(claims, attrgetter("lane", "message_id")):
+            parcel = list(group)
+            for n in range(0, len(parcel), MOST_RECIPIENTS):
+                self._post(parcel[n : n + MOST_RECIPIENTS], profiles.get(parcel[0].lane), found)
+
+    def _post(self, parcel: Parcel, stored: StoredProfile | None, found: Mapping[str, tuple[str, bytes]]) -> None:
+        """Decide what needs no attempt; hand the rest to the lane's pool."""
+        kept = found.get(parcel[0].message_id)
+        if stored is None or kept is None:
+            self._settle_untried(parcel, State.HELD, "Its profile or its content is no longer there.")
+            return
+        parcel = self._without_settled(parcel, stored)
+        if not parcel:
+            return
+        try:
+            lane = self._lanes.open(stored)
+        except Problem as problem:  # the settings can't be used: the secret can't be opened, say
+            self._settle(parcel, stored, _unusable(problem, parcel, self._clock()))
+            return
+        sender, content = kept
+        envelope = Envelope(sender, tuple(claim.recipient for claim in parcel))
+        held = Held(parcel[0].lease, tuple(claim.id for claim in parcel))
+        sent = lane.pool.send(envelope, content, partial(self._may_send, held))
+        sent.add_done_callback(partial(self._attempted, parcel, stored))
+
+    def _without_settled(self, parcel: Parcel, stored: StoredProfile) -> Parcel:
+        """What is left to try, after what the time, the filter in force and earlier crashes decide."""
+        allowed = recipient_filter(stored.settings.recipient_filter)
+        now, left = self._clock(), []
+        for claim in parcel:
+            verdict = _without_attempt(claim, now, allowed.allows(Address.parse(claim.recipient)), stored)
+            if verdict is None:
+                left.append(claim)
+            else:
+                self._settle_untried([claim], *verdict)
+        return left
+
+    def _may_send(self, held: Held) -> "asyncio.Future[bool]":
+        """Commit that these are in doubt from now on. False: the lease was lost, the final dot must not be sent."""
+        return self._database.fold(self._mark, held)
+
+    # --- settle
+
+    def _attempted(self, parcel: Parcel, stored: StoredProfile, sent: "asyncio.Future[Attempt]") -> None:
+        try:
+            attempt = sent.result()
+        except Exception as bug:  # ours, not the relay's: it must not stop the others
+            log.worker_failed(bug)
+            attempt = _failed_by_us(parcel, self._clock())
+        if all(_is_untouched(outcome) for outcome in attempt.outcomes.values()):
+            self._give_back(parcel)
+        else:
+            self._settle(parcel, stored, attempt)
+
+    def _settle(self, parcel: Parcel, stored: StoredProfile, attempt: Attempt) -> None:
+        now = self._clock()
+        self._report(stored, attempt, now)  # first: a lane that rests must not be claimed from once more
+        for claim in parcel:
+            outcome = attempt.outcomes[claim.recipient]
+            decision = decide(
+                outcome, attempt=claim.attempt, expires_at=claim.expires_at, on_doubt=claim.on_doubt, now=now,
+                dice=self._dice(),
+            )  # fmt: skip
+            record = _record(outcome, attempt, stored.revision)
+            log.attempted(claim.id, record.outcome, record.code, attempt.relay, claim.attempt)
+            self._write(Settlement(claim, decision, record.message, now, record))
+
+    def _settle_untried(self, claims: Iterable[Claim], state: State, note: str) -> None:
+        for claim in claims:
+            self._write(Settlement(claim, Finish(state), note, self._clock()))
+
+    def _write(self, settlement: Settlement) -> None:
+        written = self._database.fold(settle, settlement)
+        written.add_done_callback(partial(self._written, settlement.claim))
+
+    def _written(self, claim: Claim, written: "asyncio.Future[bool]") -> None:
+        """If it could not be written, the lease runs out and the delivery is due again; in doubt if it was."""
+        self._let_go(claim)
+        if written.exception() is not None:
+            log.worker_failed(written.exception() or RuntimeError())
+
+    def _report(self, stored: StoredProfile, attempt: Attempt, now: int) -> None:
+        """How the relay is doing: rest the lane when it failed for everyone, clear its trouble when it did not."""
+        outcomes = attempt.outcomes.values()
+        failure = next((each for each in outcomes if isinstance(each, Deferred) and waits_for_the_lane(each)), None)
+        report = self._lanes.judge(stored, failure, now, self._dice())
+        if report is not None:
+            told = self._database.fold(report_lanes, report)
+            told.add_done_callback(lambda future: future.exception())
+
+    def _give_back(self, parcel: Parcel) -> None:
+        held = Held(parcel[0].lease, tuple(claim.id for claim in parcel))
+        released = self._database.fold(self._release, held)
+        released.add_done_callback(partial(self._given_back, parcel))
+
+    def _given_back(self, parcel: Parcel, released: "asyncio.Future[None]") -> None:
+        """If it could not be written, the leases run out."""
+        released.exception()
+        for claim in parcel:
+            self._let_go(claim)
+
+    def _let_go(self, claim: Claim) -> None:
+        self._in_hand.pop(claim.id, None)
+        self._lanes.give(claim.lane)
+        self._due.set()
+
+    # --- leases and the end
+
+    async def _keep_leases(self) -> None:
+        """Renew what is in hand, well before its time: a live worker is never robbed."""
+        while True:
+            await asyncio.sleep(self._lease / SECOND / 3)
+            self._lanes.forget_idle()
+            if self._in_hand:
+                try:
+                    await asyncio.gather(*(self._database.fold(self._renew, held) for held in _by_lease(self._in_hand)))
+                except Exception as error:
+                    log.worker_failed(error)
+
+    async def _wind_up(self) -> None:
+        """Let what is on the wire end, give back what has not begun."""
+        log.stopping(len(self._in_hand))
+        try:
+            async with asyncio.timeout(GRACE):
+                await self._lanes.close()
+                while self._in_hand:
+                    self._due.clear()
+                    await self._due.wait()
+        except TimeoutError:
+            pass  # their leases run out; what was in doubt is known to be
+
+
+def _without_attempt(claim: Claim, now: int, allowed: bool, stored: StoredProfile) -> tuple[State, str] | None:
+    """State and note of a delivery that is over without another attempt."""
+    if claim.in_doubt and claim.on_doubt is OnDoubt.HOLD:
+        return State.HELD, "The connection was lost after the final dot: look whether it arrived, then retry or cancel."
+    if now >= claim.expires_at:
+        return State.EXPIRED, "It was not delivered in the time that it was worth sending."
+    if claim.crashes >= MOST_CRASHES:
+        return State.HELD, f"{claim.crashes} attempts ended with the death of the worker: it is kept out of the way."
+    if not allowed:
+        return State.FILTERED, f"Held back by the recipient filter {stored.settings.recipient_filter}"
+    return None
+
+
+def _is_untouched(outcome: Outcome) -> bool:
+    return isinstance(outcome, Deferred) and outcome.code == STOPPING
+
+
+def _record(outcome: Outcome, attempt: Attempt, revision: int) -> Record:
+    names: dict[type, str] = {Sent: "sent", Deferred: "deferred", Refused: "refused", InDoubt: "in_doubt"}
+    sent = isinstance(outcome, Sent)
+    return Record(
+        outcome=names[type(outcome)],
+        stage=outcome.stage,
+        code="sent" if isinstance(outcome, Sent) else outcome.code,
+        message="The relay took it." if isinstance(outcome, Sent) else outcome.message,
+        reply=outcome.reply,
+        started_at=attempt.started_at,
+        duration=int(attempt.seconds * SECOND),
+        relay=attempt.relay,
+        tls=attempt.tls,
+        revision=revision,
+        transcript=None if sent else attempt.transcript or None,
+    )
+
+
+def _failed_by_us(parcel: Parcel, now: int) -> Attempt:
+    outcome = Deferred("internal", "Something went wrong here; it is in the log.", Stage.SETTINGS, Scope.MESSAGE)
+    return Attempt({claim.recipient: outcome for claim in parcel}, "", "", None, now, 0.0)
+
+
+def _unusable(problem: Problem, parcel: Parcel, now: int) -> Attempt:
+    outcome = Deferred("settings.unusable", problem.message, Stage.SETTINGS, Scope.PROFILE)
+    return Attempt({claim.recipient: outcome for claim in parcel}, "", "", None, now, 0.0)
+
+
+def _by_lease(claims: Mapping[str, Claim]) -> Iterable[Held]:
+    ordered = sorted(claims.values(), key=attrgetter("lease"))
+    for lease, group in groupby(ordered, attrgetter("lease")):
+        yield Held(lease, tuple(claim.id for claim in group))
