@@ -1,11 +1,14 @@
 """A real Postroom for tests: opened in this process, or served by a process of its own."""
 
+import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +20,7 @@ import httpx2
 
 from postroom.app import Postroom, opened
 from postroom.config import Config
+from postroom.smtp.sandbox import Caught, Sandbox
 
 ADMIN_KEY = "an-admin-key-for-tests-0123456789"
 
@@ -137,3 +141,33 @@ class Server:
         assert self._process is not None
         self._process.send_signal(number)
         return self._process.wait(timeout=60)
+
+
+class Sink:
+    """A relay that counts: takes every mail, in a thread of its own, so that it outlives any server."""
+
+    def __init__(self) -> None:
+        self.mails: list[Caught] = []
+        self.port = 0
+        self._loop = asyncio.new_event_loop()
+        self._sandbox = Sandbox(self._keep, hostname="sink.test")
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def message_ids(self) -> list[str]:
+        found = (re.search(rb"^Message-ID: <(\w+)@", mail.content, re.MULTILINE) for mail in list(self.mails))
+        return [each[1].decode() for each in found if each]
+
+    def __enter__(self) -> "Sink":
+        self._thread.start()
+        started = asyncio.run_coroutine_threadsafe(self._sandbox.start("127.0.0.1", 0), self._loop)
+        self.port = started.result(10)[1]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._sandbox.close(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _keep(self, mail: Caught) -> None:
+        self.mails.append(mail)

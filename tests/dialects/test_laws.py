@@ -8,13 +8,13 @@ import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from serving import House
 
 from postroom.dialects import ALL
 from postroom.dialects.dialect import Asked, Dialect, Endpoint, Verb
 from postroom.domain.problems import Invalid, Problem, Unavailable
 from postroom.domain.profile import KEEP, Auth, Profile, Security, apply
 from postroom.domain.secret import Secret
+from serving import House
 
 each_dialect = pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.name)
 
@@ -198,7 +198,9 @@ async def test_a_tenant_reads_and_writes_only_its_own(dialect: Dialect, house: H
     assert await house.profile() == before
     asked = dict(style.attach(ours)) | {"x-postroom-tenant": "default"}
     unknown = dict(style.attach(ours)) | {"x-postroom-tenant": "nobody"}
-    answers = [await house.client.request(save.method, path(save), json=body, headers=each) for each in (asked, unknown)]
+    answers = [
+        await house.client.request(save.method, path(save), json=body, headers=each) for each in (asked, unknown)
+    ]
     assert {each.status_code for each in answers} == {404}
     assert answers[0].text == answers[1].text
 
