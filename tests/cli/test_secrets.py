@@ -3,8 +3,10 @@
 import contextlib
 import os
 import pty
+import select
 import subprocess
 import sys
+from io import FileIO
 from pathlib import Path
 
 from serving import Server
@@ -56,20 +58,23 @@ def test_a_password_that_is_asked_for_is_not_echoed(tmp_path: Path):
         command, env=environment, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
     )
     os.close(terminal)
-    said = b""
-    while b"Relay password" not in said:
-        said += os.read(controller, 1024)
-    os.write(controller, f"{PASSWORD}\n".encode())
-    said += _rest(controller)
+    with os.fdopen(controller, "r+b", buffering=0) as person:
+        said = _heard(person, until=b"Relay password: ")
+        person.write(f"{PASSWORD}\n".encode())
+        said += _heard(person)
     assert child.wait(timeout=30) == 0, said
     assert "us, password set" in said.decode()
     assert PASSWORD not in said.decode()
 
 
-def _rest(controller: int) -> bytes:
+def _heard(person: FileIO, until: bytes | None = None) -> bytes:
+    """What the program says up to `until`, or to its end."""
     said = b""
     with contextlib.suppress(OSError):  # how Linux says that the other side is closed
-        while some := os.read(controller, 1024):
+        while until is None or until not in said:
+            assert select.select([person], [], [], 30)[0], f"it says nothing more after {said!r}"
+            some = person.read(1024)
+            if not some:
+                break
             said += some
-    os.close(controller)
     return said

@@ -64,25 +64,19 @@ async def connected(wiring: Wiring, config: Config, tenant: str | None) -> Async
     """By POSTROOM_URL, else the server that runs on this data directory, else in place. Raises Problem."""
     headers = {TENANT_HEADER: tenant} if tenant else {}
     if config.url is not None:
-        async with _to(_checked(config.url), _key_for(config), headers) as connection:
-            yield connection
+        async with _client(_checked(config.url), _key_for(config), headers) as client:
+            yield Connection(client, config.url, delivers=True)
         return
-    running = await _running(wiring, config)
-    if running is not None:
-        async with _to(*running, headers, trust_env=False) as connection:
-            yield connection
-        return
+    note = _note(wiring, config)
+    if note is not None:
+        url, operator_key = note
+        # No proxy may get the operator's key of a server beside us.
+        async with _client(url, config.secret("key") or operator_key, headers, trust_env=False) as client:
+            if await _answers(client, operator_key):
+                yield Connection(client, url, delivers=True)
+                return
     async with _in_place(wiring, config, headers) as connection:
         yield connection
-
-
-@asynccontextmanager
-async def _to(url: str, key: Secret, headers: dict[str, str], *, trust_env: bool = True) -> AsyncIterator[Connection]:
-    """`trust_env`: whether a proxy that the environment names may be used."""
-    async with httpx2.AsyncClient(
-        base_url=url, headers=headers | _bearer(key), timeout=PATIENCE, trust_env=trust_env
-    ) as client:
-        yield Connection(client, url, delivers=True)
 
 
 @asynccontextmanager
@@ -93,31 +87,39 @@ async def _in_place(wiring: Wiring, config: Config, headers: dict[str, str]) -> 
             show_first_key(postroom.first_key)
         key = config.secret("key") or postroom.operator_key
         transport = httpx2.ASGITransport(app=postroom.site)
-        async with httpx2.AsyncClient(
-            transport=transport, base_url="http://in-place.invalid", headers=headers | _bearer(key)
-        ) as client:
+        async with _client("http://in-place.invalid", key, headers, transport=transport) as client:
             # On PostgreSQL other machines' workers take it up; SQLite is ours alone.
             yield Connection(client, f"the data directory {config.data_dir}", config.database_url is not None)
 
 
-async def _running(wiring: Wiring, config: Config) -> tuple[str, Secret] | None:
-    """The address of the server that runs on this data directory, and a key for it; None if none answers."""
+def _client(
+    url: str,
+    key: Secret,
+    headers: dict[str, str],
+    *,
+    transport: httpx2.AsyncBaseTransport | None = None,
+    trust_env: bool = True,
+) -> httpx2.AsyncClient:
+    """`trust_env`: whether a proxy that the environment names may be used."""
+    return httpx2.AsyncClient(
+        base_url=url, headers=headers | _bearer(key), timeout=PATIENCE, transport=transport, trust_env=trust_env
+    )
+
+
+def _note(wiring: Wiring, config: Config) -> tuple[str, Secret] | None:
+    """What a server on this data directory left for us: its address, and a key for it."""
     try:
         note = json.loads(wiring.running_note(config.data_dir).read_text())
-        url, operator_key = str(note["url"]), Secret(str(note["key"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        return _checked(str(note["url"])), Secret(str(note["key"]))
+    except (OSError, ValueError, KeyError, TypeError, Invalid):
         return None
-    if not await _answers(url, operator_key):
-        return None
-    return url, config.secret("key") or operator_key
 
 
-async def _answers(url: str, key: Secret) -> bool:
-    """Whether the process that left this address is there: another one on its port would not know the key."""
+async def _answers(client: httpx2.AsyncClient, key: Secret) -> bool:
+    """Whether the process that left the note is there: another one on its port would not know the key."""
     try:
-        async with httpx2.AsyncClient(base_url=url, headers=_bearer(key), timeout=GLANCE, trust_env=False) as client:
-            return (await client.get("/v1/tenants")).is_success
-    except (httpx2.TransportError, httpx2.InvalidURL):
+        return (await client.get("/v1/tenants", headers=_bearer(key), timeout=GLANCE)).is_success
+    except httpx2.TransportError:
         return False
 
 

@@ -1,5 +1,6 @@
 """The options for a profile's fields, and what they say in the API's words. Only what was named is said."""
 
+import getpass
 import json
 import sys
 from dataclasses import dataclass
@@ -94,11 +95,16 @@ def _fields(path: str) -> dict[str, Any]:
 def _password_typed() -> str:
     if not sys.stdin.isatty():
         raise typer.BadParameter("--password asks in a terminal; elsewhere use --password-stdin.")
-    return str(typer.prompt("Relay password", hide_input=True, err=True))
+    # Not typer.prompt: it asks before the echo is off, so that the first letters could be seen and lost.
+    return _said_something(getpass.getpass("Relay password: "), "--password: nothing was typed.")
 
 
 def _password_on_stdin() -> str:
     text = sys.stdin.read().removesuffix("\n").removesuffix("\r")
+    return _said_something(text, "--password-stdin: nothing came on stdin.")
+
+
+def _said_something(text: str, complaint: str) -> str:
     if not text:
-        raise typer.BadParameter("--password-stdin: nothing came on stdin.")
+        raise typer.BadParameter(complaint)
     return text
