@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from serving import eventually, free_port
 from smtp.moods import Mood
 
 from .conftest import Cli, Terminal, a_relay
@@ -27,6 +28,15 @@ def test_wait_ends_with_30_when_the_relay_refuses_somebody(served: Cli):
     assert "✗ two@example.com  refused" in done.out
     message = done.out.split()[1]
     assert "C: RCPT TO:<two@example.com>" in served("messages", "show", message, "--transcript").out
+
+
+def test_a_profile_whose_mail_waits_says_why(served: Cli):
+    served.ok("profile", "set", "--port", str(free_port()))
+    served.ok("send", "--to", "one@example.com", "--text", "Hi")
+    eventually(lambda: served.ok("profile", "show")["trouble"], what="noticing that the relay is away")
+    shown = served("profile", "show")
+    assert "rests until" in shown.out
+    assert "postroom check" in shown.err
 
 
 def test_json_is_the_message_and_nothing_else(served: Cli):

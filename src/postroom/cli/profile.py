@@ -100,9 +100,10 @@ def _facts(profile: Any) -> None:
         ("MAIL FROM", profile["envelope_sender"]), ("filter", profile["recipient_filter"]),
         ("EHLO name", profile["ehlo_name"]),
         ("revision", f"{profile['revision']} by {profile['changed_by']}, {profile['changed_at']}"),
+        ("trouble", profile["trouble"]), ("rests until", profile["rests_until"]),
     ))  # fmt: skip
     if profile["trouble"]:
-        note(f"Its mail waits: {profile['trouble']} Try `postroom check`.", "yellow")
+        note("Its mail waits: `postroom check` says what to change, and saving a change ends the rest.", "yellow")
 
 
 def _authorities(profile: Any) -> str | None:
