@@ -101,7 +101,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Server":
-        command = [sys.executable, "-c", "from postroom.app import main; main()", "serve"]
+        command = [sys.executable, "-m", "postroom", "serve"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
         eventually(self._is_up, what="starting the server")

@@ -1,4 +1,4 @@
-"""Wires everything, once. Nothing imports this but the console script."""
+"""Wires everything, once. Nothing imports this but the command that starts it."""
 
 import asyncio
 import ipaddress
@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import uvicorn
 from sqlalchemy import text
@@ -259,18 +258,9 @@ def _announce(postroom: Postroom, listener: socket.socket) -> None:
 
 def _note_running(postroom: Postroom, url: str) -> None:
     """Let the command line on this machine find us, as whoever may read the data directory."""
-    path = running_note(postroom.config.data_dir)
+    path = postroom.config.running_note
     with suppress(FileNotFoundError):
         path.unlink()
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w") as file:
         json.dump({"url": url, "key": postroom.operator_key.reveal(), "pid": os.getpid()}, file)
-
-
-def running_note(data_dir: Path) -> Path:
-    return data_dir / "running.json"
-
-
-def main() -> None:
-    """The `postroom` command."""
-    cli.run(cli.Wiring(serve=serve, opened=opened, running_note=running_note))

@@ -85,6 +85,11 @@ class Config(BaseSettings):
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.data_dir / 'postroom.db'}"
 
+    @property
+    def running_note(self) -> Path:
+        """Where a running server tells the command line how to reach it."""
+        return self.data_dir / "running.json"
+
     def secret(self, name: Literal["admin_key", "vault_key", "key"]) -> Secret | None:
         value: SecretStr | None = getattr(self, name)
         return Secret(value.get_secret_value()) if value is not None else None

@@ -21,7 +21,7 @@ from postroom import app, cli
 from serving import Server, free_port
 from smtp.moods import Mood, Relay, open_relay
 
-WIRING = cli.Wiring(serve=app.serve, opened=app.opened, running_note=app.running_note)
+WIRING = cli.Wiring(serve=app.serve, opened=app.opened)
 _numbers = itertools.count(1)
 
 

@@ -53,7 +53,7 @@ def test_a_password_that_was_put_on_the_command_line_is_refused_unsaid(served: C
 def test_a_password_that_is_asked_for_is_not_echoed(tmp_path: Path):
     controller, terminal = pty.openpty()
     environment = os.environ | {"POSTROOM_DATA_DIR": str(tmp_path / "data")}
-    command = [sys.executable, "-c", "from postroom.app import main; main()", "profile", "set", *LOGIN, "--password"]
+    command = [sys.executable, "-m", "postroom", "profile", "set", *LOGIN, "--password"]
     child = subprocess.Popen(
         command, env=environment, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
     )

@@ -3,6 +3,6 @@ same against a server and in place on the data directory."""
 
 from postroom.cli.greeting import greet
 from postroom.cli.main import run
-from postroom.cli.wiring import Wiring
+from postroom.cli.wiring import Opened, Wiring
 
-__all__ = ["Wiring", "greet", "run"]
+__all__ = ["Opened", "Wiring", "greet", "run"]

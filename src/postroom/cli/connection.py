@@ -67,7 +67,7 @@ async def connected(wiring: Wiring, config: Config, tenant: str | None) -> Async
         async with _client(_checked(config.url), _key_for(config), headers) as client:
             yield Connection(client, config.url, delivers=True)
         return
-    note = _note(wiring, config)
+    note = _note(config)
     if note is not None:
         url, operator_key = note
         # No proxy may get the operator's key of a server beside us.
@@ -106,10 +106,10 @@ def _client(
     )
 
 
-def _note(wiring: Wiring, config: Config) -> tuple[str, Secret] | None:
+def _note(config: Config) -> tuple[str, Secret] | None:
     """What a server on this data directory left for us: its address, and a key for it."""
     try:
-        note = json.loads(wiring.running_note(config.data_dir).read_text())
+        note = json.loads(config.running_note.read_text())
         return _checked(str(note["url"])), Secret(str(note["key"]))
     except (OSError, ValueError, KeyError, TypeError, Invalid):
         return None

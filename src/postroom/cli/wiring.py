@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from starlette.types import ASGIApp
@@ -31,8 +30,7 @@ class Serve(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """`opened` opens the data directory in place; `running_note` is where a running server says how to reach it."""
+    """`opened` opens the data directory in place."""
 
     serve: Serve
     opened: Callable[[Config], AbstractAsyncContextManager[Opened]]
-    running_note: Callable[[Path], Path]
