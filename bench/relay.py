@@ -116,7 +116,7 @@ def through_postroom(postroom: Postroom, target: sink.Sink, messages: int, in_on
     before, cpu, status = target.count(), _cpu(postroom.process.pid), postroom.ask("GET", "/status")
     saw = postroom.call(messages, in_one, connections)
     accepted = postroom.ask("GET", "/status")
-    count, arrived = target.wait(before + messages)
+    _, arrived = target.wait(before + messages)
     _nothing_twice(target, before + messages)
     span = saw["last"] - saw["first"]
     return Run(
@@ -184,7 +184,8 @@ def show(seen: dict[str, Any]) -> None:
     print(seen["machine"])
     ceilings = ", ".join(f"{rate:,.0f}/s {how}" for how, rate in seen["sink"].items())
     print(f"The sink alone takes {ceilings}. Callers, sink and contestant share the machine's cores.\n")
-    print(f"{'median [range] of ' + str(len(rounds)) + ' rounds':26} {'accepts/s':>22} {'delivered/s':>22} {'ratio':>18}"
+    title = f"median [range] of {len(rounds)} rounds"
+    print(f"{title:26} {'accepts/s':>22} {'delivered/s':>22} {'ratio':>18}"
           f" {'cpu ms':>7} {'per commit':>11} {'p50 ms':>7} {'p99 ms':>7} {'callers':>8}")  # fmt: skip
     for name in seen["contestants"]:
         runs = [each[name] for each in rounds]
@@ -198,8 +199,9 @@ def show(seen: dict[str, Any]) -> None:
             f" {_middle([run.generator for run in runs], '.0%'):>8}"
         )
     print(
-        "\nratio: delivered/s against Postfix in the same round. cpu: of the contestant, per message. per commit: messages"
-        "\naccepted per database transaction of any kind. p50, p99: until one request is answered. callers: of one core."
+        "\nratio: delivered/s against Postfix in the same round. cpu: of the contestant, per message. per commit:"
+        "\nmessages accepted per database transaction of any kind. p50, p99: until one request is answered."
+        "\ncallers: what they used of one core."
     )
     if seen["missing"]:
         print(f"\n{seen['missing']}")
