@@ -64,13 +64,13 @@ class Postroom:
         self.key = key
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        request = urllib.request.Request(  # noqa: S310  always http://127.0.0.1
+        request = urllib.request.Request(
             f"http://{self.host}:{self.port}/v1{path}",
             json.dumps(body).encode() if body is not None else None,
             {"Authorization": f"Bearer {self.key}"},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  always http://127.0.0.1
             return json.load(answer)
 
     def call(self, messages: int, in_one: int, connections: int) -> dict[str, float]:
@@ -107,7 +107,8 @@ def _url_of(process: "subprocess.Popen[bytes]", note: Path) -> str:
     while time.monotonic() < until and process.poll() is None:
         with contextlib.suppress(OSError, ValueError):
             url: str = json.loads(note.read_text())["url"]
-            return url
+            with urllib.request.urlopen(f"{url}/healthz", timeout=10):  # noqa: S310  always http://127.0.0.1
+                return url
         time.sleep(0.1)
     raise RuntimeError("postroom serve did not start")
 
