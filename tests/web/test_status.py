@@ -1,26 +1,9 @@
 """GET /v1/status: figures for whoever runs the installation, and for nobody else."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import httpx2
 import pytest
-from pydantic import SecretStr
 
-from postroom.app import opened
-from postroom.config import Config
-
-ADMIN = "an admin key for the tests"
 MAIL = {"to": ["bob@good.example"], "from": "noreply@company.example", "subject": "Hello", "text": "Hello, Bob."}
-
-
-@pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
-    async with opened(Config(data_dir=tmp_path, admin_key=SecretStr(ADMIN))) as postroom:
-        transport = httpx2.ASGITransport(app=postroom.site)
-        headers = {"authorization": f"Bearer {ADMIN}"}
-        async with httpx2.AsyncClient(transport=transport, base_url="http://test/v1", headers=headers) as client:
-            yield client
 
 
 async def _figures(client: httpx2.AsyncClient) -> tuple[int, int]:

@@ -53,6 +53,7 @@ def build(room: Room, health: Health) -> ASGIApp:
         *openapi.pages(documents),
         Route("/healthz", _alive),
         Route("/readyz", _ready(health)),
+        Route("/v1/messages", messages.send_directly, methods=["POST"]),
         Mount("/v1", native),
     ]
     site = Starlette(routes=routes, exception_handlers={HTTPException: _no_route, Problem: _problem})
