@@ -97,7 +97,7 @@ async def serve(config: Config, *, with_web: bool = True, with_worker: bool = Tr
         async with opened(config, listening=frozenset({address} if address else ())) as postroom:
             if postroom.database.is_sqlite and not (with_web and with_worker):
                 raise Unavailable("Web and worker can only run apart on PostgreSQL: set POSTROOM_DATABASE_URL.")
-            async with _sandbox(config, postroom.database, with_worker):
+            async with _sandbox(config, postroom.database, with_web):
                 await _run(postroom, listener, with_worker)
     log.stopped()
 

@@ -231,7 +231,7 @@ async def hangs_up_in_body(visit: Visit) -> None:
 
 
 async def stops_reading(visit: Visit) -> None:
-    visit.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    visit.writer.transport.pause_reading()
     await asyncio.sleep(30)
 
 

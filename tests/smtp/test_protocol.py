@@ -292,6 +292,16 @@ def test_a_refused_sender_is_told_to_everyone_and_what_follows_is_ignored():
     assert protocol.to_send().startswith(b"RSET\r\nMAIL")
 
 
+def test_no_empty_mail_goes_to_recipients_whose_sender_was_refused():
+    protocol, mail = opened("PIPELINING"), message()
+    protocol.begin(mail)
+    protocol.to_send()
+    protocol.receive(b"451 later\r\n250 ok\r\n354 go\r\n")
+    assert protocol.to_send() == b""
+    assert protocol.is_over
+    assert mail.outcomes["to@x.test"].code == "sender.deferred"
+
+
 def test_two_answers_to_one_command_never_make_a_sent():
     protocol, mail = opened("PIPELINING"), message()
     protocol.begin(mail)

@@ -1,6 +1,7 @@
 """One message to a good relay and to every bad one: each end has its own outcome, and none is an exception."""
 
 import asyncio
+import ipaddress
 import time
 from dataclasses import replace
 
@@ -217,9 +218,9 @@ async def test_a_flood_is_cut_off_and_the_relay_rests(relay, moment, flood):
 
 async def test_what_is_no_mail_server_is_not_quoted(relay):
     attempt = await send(route_to(await relay(greeting=b"-ERR unknown command 'secret-banner'\r\n")), ENVELOPE, CONTENT)
-    assert "secret-banner" not in repr(attempt)
+    assert "secret-banner" not in repr(attempt) + attempt.transcript
     refusing = await send(route_to(await relay(greeting=b"554 secret-banner\r\n")), ENVELOPE, CONTENT)
-    assert "secret-banner" not in repr(refusing)
+    assert "secret-banner" not in repr(refusing) + refusing.transcript
     assert only(refusing).reply.code == 554
 
 
@@ -410,7 +411,8 @@ async def test_a_password_never_crosses_an_open_connection_unasked(relay):
 
 async def test_a_relay_that_repeats_the_password_does_not_get_it_into_our_records(relay):
     echo = await relay(login(f"535 wrong: {PASSWORD} Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5\r\n".encode(), "PLAIN"))
-    shown = repr(await send(route_to(echo, login=True, plaintext=True), ENVELOPE, CONTENT))
+    attempt = await send(route_to(echo, login=True, plaintext=True), ENVELOPE, CONTENT)
+    shown = repr(attempt) + attempt.transcript
     assert "535 wrong: *** ***" in shown
     assert PASSWORD not in shown
     assert "Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5" not in shown
@@ -519,3 +521,25 @@ async def test_ca_certificates_that_are_none_are_the_profile_s_fault(relay):
     route = route_to(await relay(), ca_certificates="not a certificate")
     outcome = only(await send(route, ENVELOPE, CONTENT))
     assert (outcome.code, outcome.scope, outcome.stage) == ("settings.ca_unreadable", Scope.PROFILE, Stage.SETTINGS)
+
+
+async def test_the_transcript_is_bounded_however_much_was_said(relay):
+    wordy = await relay(
+        EHLO=b"250-relay.test\r\n" + b"250-X-" + b"E" * 1000 + b"\r\n250 PIPELINING\r\n",
+        RCPT=(b"550-" + b"r" * 1500 + b"\r\n") * 5 + b"550 no\r\n",
+    )
+    many = Envelope("f@x.test", tuple(f"r{n}@x.test" for n in range(50)))
+    transcript = (await send(route_to(wordy), many, CONTENT)).transcript
+    assert len(transcript) <= 4096
+    assert transcript.startswith("S: 220 relay.test ESMTP")
+    assert "C: MAIL FROM:<f@x.test>" in transcript
+    assert transcript.endswith("(more was said than is kept)")
+
+
+@pytest.mark.parametrize(("network", "allowed"), [("127.0.0.0/8", True), ("10.0.0.0/8", False)])
+async def test_a_password_may_cross_an_open_connection_in_the_operator_s_networks_only(relay, network, allowed):
+    good = await relay(login(moods.knows("user", PASSWORD), "PLAIN"))
+    route = replace(route_to(good, login=True), plaintext_networks=(ipaddress.ip_network(network),))
+    outcome = only(await send(route, ENVELOPE, CONTENT))
+    assert isinstance(outcome, Sent) is allowed
+    assert any(line.startswith("AUTH") for line in good.heard) is allowed

@@ -98,9 +98,7 @@ class Profiles:
                 raise Stale("The profile was changed since you read it: read it again, then repeat your change.")
             waiting = waiting_in(connection, stored.lane)
             if waiting:
-                raise Conflict(
-                    f"{waiting} deliveries still wait for this profile: let them go out or cancel them first."
-                )
+                raise Conflict(f"Mail still waits for this profile ({waiting}): let it go out or cancel it first.")
             profiles.delete(connection, stored, self._database.now(connection))
             self._note(connection, caller, tenant, "profile.deleted", stored.id, {})
 

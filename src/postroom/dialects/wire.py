@@ -68,7 +68,8 @@ def parse(model: type[M], fields: Any) -> M:
         name = ".".join(str(part) for part in first["loc"]) or "body"
         if first["type"] == "missing":
             raise Invalid(name, "This field is required.") from None
-        raise Invalid(name, first["msg"].removeprefix("Value error, ")) from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise Invalid(name, message if message.endswith(".") else f"{message}.") from None
 
 
 def security(tls: bool, port: int) -> Security:

@@ -19,7 +19,6 @@ from postroom.domain.secret import Secret
 
 LONGEST_TEXT = 255
 LONGEST_PASSWORD = 4096
-LONGEST_EXTRAS = 64 * 1024
 
 # C0 and C1 controls, DEL, line and paragraph separators: nothing that could end a line anywhere downstream. And
 # surrogates: JSON can say half a character, which has no UTF-8 and so no place in a database or on a wire.

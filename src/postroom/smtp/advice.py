@@ -52,6 +52,7 @@ ADVICE: Final[Mapping[str, str]] = MappingProxyType(
         "message.too_large": "Send a smaller message, or ask the relay's administrator to raise the limit.",
         "message.utf8_unsupported": "Use an address in plain ASCII, or a relay that offers SMTPUTF8.",
         "message.eight_bit_unsupported": "Encode the message in 7 bits, or use a relay that offers 8BITMIME.",
+        "message.no_recipients": "Give at least one recipient.",
         "message.unsendable": "Remove spaces, brackets and control characters from the address.",
         "relay.closing": "It is tried again by itself. If it lasts, the relay is overloaded or limits this sender.",
         "reply.malformed": "Ask the relay's administrator; something that is not a mail server may sit in between.",

@@ -3,14 +3,28 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from postroom.domain.delivery import Outcome
 from postroom.domain.message import Envelope
 from postroom.smtp.failure import Failure
 from postroom.smtp.transaction import Transaction
+from postroom.smtp.transcript import Transcript, joined
 
 BeforeDot = Callable[[], Awaitable[bool]]
+
+MOST_TRIES = 10  # connections, of which all but the last were warm and closed before the relay had answered anything
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What was said: while the connection was opened (perhaps for an earlier message), and for this message."""
+
+    opening: str
+    own: Transcript
+
+    def __str__(self) -> str:
+        return joined(self.opening, str(self.own))
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,21 +32,26 @@ class Attempt:
     """`outcomes` has every recipient of the envelope."""
 
     outcomes: Mapping[str, Outcome]
-    transcript: str  # both directions, at most 4 KiB, without secrets and without the content
+    record: Record | str = field(repr=False)
     relay: str  # the address that was dialled, as ip:port; empty when it did not come to that
     tls: str | None  # for example "TLSv1.3 TLS_AES_256_GCM_SHA384"
     started_at: int  # microseconds since 1970, UTC
     seconds: float
 
+    @property
+    def transcript(self) -> str:
+        """Both directions, at most 4 KiB, without secrets and without the content. Made when somebody looks."""
+        return str(self.record)
+
 
 class Job:
     """A message on its way through the pool. Its future is the only thing that a caller sees.
 
-    `before_dot` is asked once for every connection that it is tried on: a second time only after a warm connection
-    turned out to be closed.
+    `before_dot` is asked once for every connection that it is tried on: again only after a warm connection turned out
+    to be closed.
     """
 
-    __slots__ = ("before_dot", "content", "envelope", "future", "permit", "retried", "started", "transaction")
+    __slots__ = ("before_dot", "content", "envelope", "future", "permit", "started", "transaction", "tries")
 
     def __init__(
         self, envelope: Envelope, content: bytes, before_dot: BeforeDot, future: asyncio.Future[Attempt]
@@ -44,7 +63,7 @@ class Job:
         self.permit: asyncio.Future[bool] | None = None
         self.transaction = Transaction(envelope, content)
         self.started = time.monotonic()
-        self.retried = False
+        self.tries = 0
 
     @property
     def is_wanted(self) -> bool:
@@ -52,14 +71,20 @@ class Job:
         return not self.future.done()
 
     def begin(self, started: float) -> Transaction:
-        self.started = started
+        """On a connection. All tries together are one attempt, with one deadline."""
+        if not self.tries:
+            self.started = started
+        self.tries += 1
         return self.transaction
 
+    @property
+    def may_try_again(self) -> bool:
+        return self.tries < MOST_TRIES
+
     def begin_again(self) -> None:
-        """As if it had never been tried; once."""
+        """As if it had never been tried."""
         self.transaction = Transaction(self.envelope, self.content)
         self.permit = None
-        self.retried = True
 
     def ask_for_permit(self) -> "asyncio.Future[bool]":
         """Begin to ask whether the final dot may be written. A refusal to answer is a no."""
@@ -73,20 +98,28 @@ class Job:
 
     @property
     def is_granted(self) -> bool:
+        """Whether the final dot may be written. Nobody may be mailed for a caller that has gone."""
         permit = self.permit
-        return permit is not None and not permit.cancelled() and permit.exception() is None and bool(permit.result())
+        return (
+            self.is_wanted
+            and permit is not None
+            and not permit.cancelled()
+            and permit.exception() is None
+            and bool(permit.result())
+        )
 
-    def fail(self, failure: Failure, transcript: str, relay: str, tls: str | None) -> None:
+    def fail(self, failure: Failure, opening: str, relay: str, tls: str | None) -> None:
         self.transaction.end(failure)
-        self.answer(transcript, relay, tls)
+        self.answer(opening, relay, tls)
 
-    def answer(self, transcript: str, relay: str, tls: str | None) -> None:
+    def answer(self, opening: str, relay: str, tls: str | None) -> None:
         if not self.is_wanted:
             return
         seconds = time.monotonic() - self.started
         started_at = time.time_ns() // 1000 - int(seconds * 1_000_000)
+        record = Record(opening, self.transaction.transcript)
         outcomes = {recipient: self.transaction.outcomes[recipient] for recipient in self.envelope.recipients}
-        self.future.set_result(Attempt(outcomes, transcript, relay, tls, started_at, seconds))
+        self.future.set_result(Attempt(outcomes, record, relay, tls, started_at, seconds))
 
 
 def _look_at(permit: "asyncio.Future[bool]") -> None:

@@ -1,9 +1,11 @@
 """What a relay offers in its answer to EHLO (RFC 5321 section 4.1.1.1)."""
 
+import re
 from dataclasses import dataclass
 
 from postroom.smtp.reply import Reply, cleaned
 
+_MECHANISM = re.compile(r"[A-Z0-9_-]{1,20}", re.ASCII)  # RFC 4422 section 3.1
 _LONGEST_SIZE = 18  # digits: a number with more says nothing
 
 
@@ -49,4 +51,4 @@ def _mechanisms(words: list[list[str]]) -> tuple[str, ...]:
     # "AUTH=LOGIN PLAIN" is how relays from before RFC 2554 said it; some still do, beside the proper line.
     offered = [name for keyword, *rest in words if keyword == "AUTH" for name in rest]
     offered += [name for keyword, *rest in words if keyword.startswith("AUTH=") for name in (keyword[5:], *rest)]
-    return tuple(dict.fromkeys(name for name in offered if name))
+    return tuple(dict.fromkeys(name for name in offered if _MECHANISM.fullmatch(name)))

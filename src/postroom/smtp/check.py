@@ -115,10 +115,10 @@ class _Visit:
 
     def take_back(self, job: Job) -> None: ...
 
-    def rests(self, session: Session) -> float:  # noqa: ARG002
+    def rests(self, _: Session) -> float:
         return 0
 
-    def gone(self, session: Session) -> None:  # noqa: ARG002
+    def gone(self, _: Session) -> None:
         self._gone.set()
 
 

@@ -23,7 +23,7 @@ async def dial(addresses: Sequence[str], port: int, seconds: float) -> socket.so
     race = _Race(addresses[:MOST_ADDRESSES], port)
     try:
         async with asyncio.timeout(seconds):
-            return await race.run() or _explain(race.errors[-1:], port)
+            return await race.run() or _explain(race.errors, port)
     except TimeoutError:
         return _explain([TimeoutError()], port)
     finally:
@@ -79,7 +79,8 @@ async def _connect(address: str, port: int) -> socket.socket:
 
 
 def _explain(errors: Sequence[BaseException], port: int) -> Failure:
-    error = errors[0] if errors else OSError()
+    # Of several addresses, the one that at least answered tells most.
+    error = next((error for error in errors if isinstance(error, ConnectionRefusedError)), None) or errors[-1]
     code, what = "connect.failed", f"The connection to the relay's port {port} failed."
     if isinstance(error, ConnectionRefusedError):
         code, what = "connect.refused", f"Nothing accepts connections at the relay's port {port}."

@@ -36,7 +36,7 @@ class Pool:
         self._sessions: set[Session] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._closed = False
-        self._all_gone: asyncio.Future[None] | None = None
+        self._changed = asyncio.Event()  # a connection has gone, or an opening has ended
         self._no_more_until = 0.0  # the relay takes no more connections than stand
 
     def send(self, envelope: Envelope, content: bytes, before_dot: BeforeDot) -> asyncio.Future[Attempt]:
@@ -65,8 +65,8 @@ class Pool:
         for session in list(self._sessions):
             session.leave()
         while self._sessions or self._opening:
-            self._all_gone = asyncio.get_running_loop().create_future()
-            await self._all_gone
+            self._changed.clear()
+            await self._changed.wait()
 
     @property
     def in_flight(self) -> int:
@@ -105,7 +105,7 @@ class Pool:
 
     def gone(self, session: Session) -> None:
         self._sessions.discard(session)
-        self._tell_closer()
+        self._changed.set()
         self._serve()
 
     # Connections.
@@ -147,7 +147,7 @@ class Pool:
             # A mistake of ours. Nobody may wait for ever because of it.
             while (job := self.next_job()) is not None:
                 job.future.set_exception(error)
-        self._tell_closer()
+        self._changed.set()
         self._serve()
 
     def _answer_all_waiting(self, failure: Failure, session: Session | None = None) -> None:
@@ -162,10 +162,6 @@ class Pool:
 
     def _one_less(self, _: asyncio.Future[Attempt]) -> None:
         self._in_flight -= 1
-
-    def _tell_closer(self) -> None:
-        if self._all_gone is not None and not self._all_gone.done():
-            self._all_gone.set_result(None)
 
 
 def _closed() -> Failure:

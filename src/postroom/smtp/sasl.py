@@ -28,7 +28,7 @@ class Mechanism(Protocol):
     def initial(self) -> bytes | None:
         """The initial response that goes with the AUTH command, or None when the relay speaks first."""
 
-    def respond(self, challenge: bytes) -> bytes:
+    def respond(self, challenge: bytes, /) -> bytes:
         """The answer to a 334. Raises OutOfStep when the exchange should be over."""
 
 
@@ -44,7 +44,7 @@ class Plain:
     def initial(self) -> bytes | None:
         return f"\0{self._username}\0{self._password.reveal()}".encode()
 
-    def respond(self, challenge: bytes) -> bytes:  # noqa: ARG002
+    def respond(self, _challenge: bytes) -> bytes:
         raise OutOfStep
 
 
@@ -61,7 +61,7 @@ class Login:
     def initial(self) -> bytes | None:
         return None
 
-    def respond(self, challenge: bytes) -> bytes:  # noqa: ARG002
+    def respond(self, _challenge: bytes) -> bytes:
         self._asked += 1
         match self._asked:
             case 1:

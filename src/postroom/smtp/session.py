@@ -1,16 +1,12 @@
-"""One connection to a relay: dials, speaks TLS, keeps the deadlines, and is the only one that writes.
+"""One conversation with a relay: opens it, carries messages, keeps the deadlines, and is the only one that writes.
 
 It drives `protocol.py` and gets its messages from whoever owns it. Everything that happens in the course of a message
-is a callback: no task and no timer per message (`research/performance.md` section 2). Bytes are read into one small
-buffer that is used again, because asyncio's ordinary protocols allocate a quarter of a megabyte for each read.
+is a callback: no task and no timer per message (`research/performance.md` section 2).
 """
 
 import asyncio
-import socket
-import ssl
 import time
 from typing import Protocol as Interface
-from typing import cast
 
 from postroom.domain.delivery import Scope, Stage
 from postroom.smtp import tls
@@ -20,14 +16,13 @@ from postroom.smtp.capabilities import Capabilities
 from postroom.smtp.connect import Tell, connect, to_nobody
 from postroom.smtp.dialogue import Dialogue, Passed
 from postroom.smtp.failure import Failure
+from postroom.smtp.line import Line
 from postroom.smtp.opening import opening, parting
 from postroom.smtp.protocol import Protocol
 from postroom.smtp.route import Route
 from postroom.smtp.transaction import Transaction
-from postroom.smtp.transcript import joined
 from postroom.smtp.verdict import Interruption
 
-BUFFER = 16 * 1024
 CHUNK = 32 * 1024  # of a body in one write; the last one goes out together with the final dot
 PATIENCE_WITH_QUIT = 2.0  # seconds
 
@@ -37,21 +32,19 @@ class Owner(Interface):
 
     def next_job(self) -> Job | None: ...
 
-    def take_back(self, job: Job) -> None:
+    def take_back(self, job: Job, /) -> None:
         """The connection was closed before the relay had answered any of it: not an attempt."""
 
-    def rests(self, session: "Session") -> float:
+    def rests(self, session: "Session", /) -> float:
         """It has nothing to do; for how many seconds is it to stay open?"""
 
-    def gone(self, session: "Session") -> None: ...
+    def gone(self, session: "Session", /) -> None: ...
 
 
-class Session(asyncio.BufferedProtocol):
+class Session:
     """`open` it, then `work` it whenever there may be something to do."""
 
     def __init__(self, route: Route, owner: Owner, *, most_messages: int, tell: Tell = to_nobody) -> None:
-        self.relay = ""
-        self.tls: str | None = None
         self.is_idle = False
         self.used = 0  # messages begun
         self.messages = Protocol()
@@ -59,18 +52,25 @@ class Session(asyncio.BufferedProtocol):
         self._owner = owner
         self._most_messages = most_messages
         self._tell = tell
-        self._loop = asyncio.get_running_loop()
         self._opened_at = time.monotonic()
-        self._buffer = memoryview(bytearray(BUFFER))
-        self._transport: asyncio.Transport | None = None
+        self._line = Line(self)
+        self._opening = ""  # its transcript
         self._jobs: dict[Transaction, Job] = {}
         self._body: memoryview | None = None
-        self._write_paused = False
         self._woken: asyncio.Future[None] | None = None  # a dialogue's waiter
         self._serving = False
         self._leaving = False
         self._replies = 0
         self._alarm = Alarm(self._ring)
+
+    @property
+    def relay(self) -> str:
+        """The address that was dialled, as ip:port; empty before that."""
+        return self._line.relay
+
+    @property
+    def tls(self) -> str | None:
+        return self._line.tls
 
     @property
     def offered(self) -> Capabilities:
@@ -97,14 +97,11 @@ class Session(asyncio.BufferedProtocol):
         connection = tls.unreadable_authorities(self._route.profile) or await connect(self._route, self._tell)
         if isinstance(connection, Failure):
             return connection
-        await self._attach(connection)
-        return await self.converse(opening(self._route.at(connection.getpeername()[0])))
-
-    async def _attach(self, connection: socket.socket) -> None:
-        host, port = connection.getpeername()[:2]
-        self.relay = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        await self._line.take(connection)
         self._tell(Passed(Stage.CONNECT, "The relay accepted the connection.", {"relay": self.relay}))
-        await self._loop.create_connection(lambda: self, sock=connection)
+        # An address is missing only where the connection has gone again already.
+        here = self._route.at(self._line.address) if self._line.address else self._route
+        return await self.converse(opening(here))
 
     async def converse(self, dialogue: Dialogue[Capabilities] | Dialogue[None]) -> Failure | None:
         """Run a dialogue to its end."""
@@ -115,41 +112,26 @@ class Session(asyncio.BufferedProtocol):
             if self.messages.needs_tls:
                 await self._start_tls()
             else:
-                self._woken = self._loop.create_future()
+                self._woken = asyncio.get_running_loop().create_future()
                 await self._woken
         return self.messages.failure
 
     async def _start_tls(self) -> None:
-        """Before the greeting or after STARTTLS: the same handshake, verified in the same way."""
-        self._alarm.stop()
-        profile, raw = self._route.profile, self._raw
-        try:
-            secured = await self._loop.start_tls(
-                raw,
-                self,
-                tls.context(profile),
-                server_hostname=tls.certificate_name(profile),
-                ssl_handshake_timeout=self._route.timeouts.reply,
-                ssl_shutdown_timeout=PATIENCE_WITH_QUIT,
-            )
-        except (OSError, ValueError) as error:  # ValueError: a name that no certificate can have
-            self.messages.tls_failed(tls.explain(error, profile))
+        self._alarm.stop()  # the handshake has a deadline of its own
+        facts = await self._line.encrypt(self._route.profile, self._route.timeouts.reply)
+        if isinstance(facts, Failure):
+            self.messages.tls_failed(facts)
         else:
-            self._secured(cast(asyncio.Transport, secured))
+            self.messages.tls_started(facts)
         self._act()
         self._watch()
-
-    def _secured(self, transport: asyncio.Transport) -> None:
-        self._use(transport)
-        facts = tls.facts(cast(ssl.SSLObject, transport.get_extra_info("ssl_object")))
-        self.tls = f"{facts['version']} {facts['cipher']}"
-        self.messages.tls_started(facts)
 
     # Messages.
 
     def work(self) -> None:
         """Take messages from now on, whenever there may be one."""
         self._serving = True
+        self._opening = self._opening or str(self.messages.transcript)
         self._act()
 
     def leave(self) -> None:
@@ -186,11 +168,11 @@ class Session(asyncio.BufferedProtocol):
         for transaction in self.messages.take_finished():
             job = self._jobs.pop(transaction)
             # A warm connection that was closed under us says nothing about the message (H31).
-            if self.messages.is_over and self.used > 1 and not transaction.heard and not job.retried:
+            if self.messages.is_over and self.used > 1 and not transaction.heard and job.may_try_again:
                 job.begin_again()
                 self._owner.take_back(job)
             else:
-                job.answer(joined(str(self.messages.transcript), str(transaction.transcript)), self.relay, self.tls)
+                job.answer(self._opening, self.relay, self.tls)
 
     def _take_next(self) -> None:
         while self.messages.is_idle and not self._leaving:
@@ -206,8 +188,8 @@ class Session(asyncio.BufferedProtocol):
 
     def _begin(self, job: Job) -> None:
         self.is_idle = False
-        # The first message has waited for the connection too.
-        transaction = job.begin(time.monotonic() if self.used else self._opened_at)
+        # The first message's attempt began when it waited for this connection to open.
+        transaction = job.begin(time.monotonic() if self.used else max(self._opened_at, job.started))
         self.used += 1
         self._jobs[transaction] = job
         self.messages.begin(transaction)
@@ -226,7 +208,7 @@ class Session(asyncio.BufferedProtocol):
     def _flush(self) -> None:
         data = self.messages.to_send()
         if data:
-            self._write(data)
+            self._line.write(data)
         for job in self._jobs.values():
             if job.permit is None and job.transaction.asked_for_data:
                 # The commit that stands before the final dot overlaps the round trip that waits for the 354.
@@ -241,12 +223,12 @@ class Session(asyncio.BufferedProtocol):
         if transaction is None or self._body is None:
             self._body = None
             return
-        while len(self._body) > CHUNK and not self._write_paused:
-            self._write(self._body[:CHUNK])
+        while len(self._body) > CHUNK and not self._line.is_full:
+            self._line.write(self._body[:CHUNK])
             self._body = self._body[CHUNK:]
             self._watch()
         job = self._jobs[transaction]
-        if self._write_paused or job.permit is None or not job.permit.done():
+        if self._line.is_full or job.permit is None or not job.permit.done():
             return  # resume_writing or the permit comes back here
         if job.is_granted:
             self._write_last(self._body)
@@ -261,17 +243,8 @@ class Session(asyncio.BufferedProtocol):
             job = self._owner.next_job()
             if job is not None:
                 self._begin(job)
-        self._write(b"".join((rest, self.messages.to_send())))
+        self._line.write(b"".join((rest, self.messages.to_send())))
         self._watch()
-
-    def _write(self, data: bytes | memoryview) -> None:
-        self._raw.write(data)
-
-    @property
-    def _raw(self) -> asyncio.Transport:
-        if self._transport is None:
-            raise RuntimeError("not connected")
-        return self._transport
 
     # Deadlines.
 
@@ -282,7 +255,7 @@ class Session(asyncio.BufferedProtocol):
         elif not self.is_idle:
             timeouts = self._route.timeouts
             patience = timeouts.dot if self.messages.stage is Stage.DOT else timeouts.reply
-            waiting_for_permit = self.messages.body_due is not None and not self._write_paused
+            waiting_for_permit = self.messages.body_due is not None and not self._line.is_full
             self._alarm.set(min(timeouts.attempt if waiting_for_permit else patience, self._rest_of_attempt()))
 
     def _rest_of_attempt(self) -> float:
@@ -297,33 +270,17 @@ class Session(asyncio.BufferedProtocol):
             self.messages.interrupt(Interruption.ATTEMPT if whole else Interruption.TIMEOUT)
         self._act()
 
-    # What asyncio calls.
+    # What the line tells.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._use(cast(asyncio.Transport, transport))
-
-    def _use(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        # Paused as soon as a byte is left behind, so that the final dot is written only when everything before it has
-        # gone to the system: a connection lost before that is a clear case.
-        transport.set_write_buffer_limits(high=1)
-
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self.messages.receive(bytes(self._buffer[:nbytes]))
+    def heard(self, data: bytes) -> None:
+        self.messages.receive(data)
         self._act()
 
-    def pause_writing(self) -> None:
-        self._write_paused = True
-
-    def resume_writing(self) -> None:
-        self._write_paused = False
+    def has_room(self) -> None:
         if self._body is not None:
             self._act()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def lost(self) -> None:
         if not self.messages.needs_tls:  # else the handshake has more to say about it
             self.messages.interrupt(Interruption.LOST)
         self._act()
@@ -332,12 +289,10 @@ class Session(asyncio.BufferedProtocol):
 
     def _close(self) -> None:
         self.is_idle = False
-        if self._transport is None:
-            return
         if self.messages.is_over:
-            self._transport.abort()
+            self._line.abort()
         else:
-            self._transport.close()
+            self._line.close()
 
     def _wake(self) -> None:
         if self._woken is not None and not self._woken.done():

@@ -49,6 +49,7 @@ class Transaction:
         "_accepted",
         "_asked",
         "_open",
+        "_taken",
         "asked_for_data",
         "content",
         "envelope",
@@ -68,6 +69,7 @@ class Transaction:
         self.asked_for_data = False  # whether DATA has been written
         self._asked = 0  # recipients that were answered
         self._accepted: list[str] = []
+        self._taken = 0  # recipients that the relay said yes to, whether or not we still want it to
         self._open = False  # whether the relay may still have the sender or a recipient in mind
 
     @property
@@ -135,6 +137,7 @@ class Transaction:
         recipient = self.envelope.recipients[self._asked]
         self._asked += 1
         accepted = _yes_or_no(reply)
+        self._taken += accepted
         if recipient not in self.outcomes:  # else the sender was refused, and this only follows from it
             if accepted:
                 self._accepted.append(recipient)
@@ -145,6 +148,9 @@ class Transaction:
 
     def _hear_data(self, reply: Reply) -> None:
         if reply.code == 354:
+            if self._taken and not self._accepted:
+                # It refused the sender and takes the recipients: a lone dot would be an empty mail to them.
+                raise ProtocolError("DATA was granted after the sender was refused")
             self.phase = Phase.BODY
             return
         if _yes_or_no(reply):
@@ -165,7 +171,8 @@ class Transaction:
         else:
             self.end(verdict.on_dot(reply))
 
-    def _hear_nothing(self, reply: Reply) -> None:  # noqa: ARG002  nobody was to get it, so no answer makes a Sent
+    def _hear_nothing(self, _: Reply) -> None:
+        # Nobody was to get it, so no answer makes a Sent.
         self._open = False
         self.phase = Phase.DONE
 

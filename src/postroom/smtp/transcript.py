@@ -1,4 +1,7 @@
-"""The record of a conversation: both directions, bounded, without secrets and without the message's content."""
+"""The record of a conversation: both directions, bounded, without secrets and without the message's content.
+
+What was said is only noted down; it is made presentable when somebody looks, which for mail that goes well is never.
+"""
 
 from postroom.smtp.reply import Reply, cleaned
 
@@ -7,41 +10,52 @@ _CUT = "(more was said than is kept)"
 
 
 class Transcript:
-    """Grows line by line until it is full. Who writes a secret gives what is shown in its place."""
+    """Grows until it is full. Who writes a secret gives what is shown in its place."""
 
-    __slots__ = ("_full", "_lines", "_size")
+    __slots__ = ("_entries", "_size")
 
     def __init__(self) -> None:
-        self._lines: list[str] = []
+        self._entries: list[bytes | Reply | str] = []
         self._size = 0
-        self._full = False
 
     def said(self, line: bytes) -> None:
-        self._add(f"C: {cleaned(line[:-2])}")
+        if self._size < LONGEST:
+            self._size += len(line)
+            self._entries.append(line)
 
     def heard(self, reply: Reply) -> None:
-        code = reply.code
-        for line in reply.lines[:-1]:
-            self._add(f"S: {code}-{cleaned(line)}")
-        self._add(f"S: {code} {cleaned(reply.lines[-1])}")
+        if self._size < LONGEST:
+            self._size += sum(map(len, reply.lines))
+            self._entries.append(reply)
 
     def note(self, text: str) -> None:
-        self._add(f"({text})")
+        if self._size < LONGEST:
+            self._size += len(text)
+            self._entries.append(text)
 
     def __str__(self) -> str:
-        return "\n".join(self._lines)
+        return bounded("\n".join(map(_shown, self._entries)), LONGEST)
 
-    def _add(self, line: str) -> None:
-        if self._full:
-            return
-        self._size += len(line) + 1
-        if self._size > LONGEST - len(_CUT) - 1:
-            self._full, line = True, _CUT
-        self._lines.append(line)
+
+def bounded(text: str, longest: int) -> str:
+    """Whole lines from the beginning, and a word about the rest if there is one."""
+    if len(text) <= longest:
+        return text
+    kept = text[: longest - len(_CUT) - 1]
+    return f"{kept[: kept.rfind(chr(10)) + 1]}{_CUT}"
 
 
 def joined(opening: str, own: str) -> str:
-    """Both halves within the bound; of the opening the beginning is kept, of the rest as much as fits."""
-    if not opening:
-        return own[:LONGEST]
-    return f"{opening[: LONGEST // 2]}\n{own}"[:LONGEST]
+    """Both halves within the bound; the opening may take half of it."""
+    return bounded("\n".join(filter(None, (bounded(opening, LONGEST // 2), own))), LONGEST)
+
+
+def _shown(entry: bytes | Reply | str) -> str:
+    match entry:
+        case Reply():
+            *more, last = map(cleaned, entry.lines)
+            return "\n".join([*(f"S: {entry.code}-{line}" for line in more), f"S: {entry.code} {last}"])
+        case bytes():
+            return f"C: {cleaned(entry[:-2])}"
+        case _:
+            return f"({entry})"

@@ -75,7 +75,7 @@ class Worker:
         self._mark = doubter(database.now)
         self._renew = renewer(database.now, self._lease)
         self._release = releaser(database.now)
-        self.seen_at = time.monotonic()  # when the loop last came round, for health checks
+        self.seen_at: float | None = None  # when the loop last came round (monotonic), for health checks
 
     @property
     def in_flight(self) -> int:

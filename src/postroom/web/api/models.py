@@ -301,14 +301,6 @@ class KeyList(Out):
     keys: list[KeyOut]
 
 
-class StatusOut(Out):
-    """Of the process that answers, for all tenants together. Only keys of the whole installation may see it."""
-
-    since: str = Field(description="When it started; what it counts begins at 0 then.")
-    accepted: int = Field(description="Messages taken in durably.")
-    commits: int = Field(description="Database transactions. Many callers share one, so there should be far fewer.")
-
-
 class NewTenantBody(In):
     slug: str
     name: str = Field("", max_length=255)

@@ -1,0 +1,173 @@
+"""A real Postroom for tests: opened in this process, or served by a process of its own."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from postroom.app import Postroom, opened
+from postroom.config import Config
+from postroom.smtp.sandbox import Caught, Sandbox
+
+ADMIN_KEY = "an-admin-key-for-tests-0123456789"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def eventually(condition: Callable[[], Any], *, within: float = 30.0, what: str = "it") -> Any:
+    """Poll until `condition()` is true; its value. Fails after `within` seconds, saying what did not happen."""
+    deadline = time.monotonic() + within
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not happen within {within} s")
+        time.sleep(0.02)
+
+
+@dataclass
+class House:
+    """Postroom opened in this process, without listeners, and a client that speaks to it."""
+
+    postroom: Postroom
+    client: httpx2.AsyncClient
+    admin: dict[str, str] = field(default_factory=lambda: {"authorization": f"Bearer {ADMIN_KEY}"})
+
+    async def key(self, *permissions: str, tenant: str = "default", name: str = "test") -> str:
+        """A new key of a tenant; without permissions it may do everything."""
+        body = {"name": name} | ({"permissions": list(permissions)} if permissions else {})
+        answer = await self.client.post("/v1/keys", json=body, headers=self.admin | {"x-postroom-tenant": tenant})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["key"])
+
+    async def tenant(self, slug: str) -> None:
+        answer = await self.client.post("/v1/tenants", json={"slug": slug}, headers=self.admin)
+        assert answer.status_code == 201, answer.text
+
+    async def profile(self) -> dict[str, Any]:
+        return dict((await self.client.get("/v1/profiles/default", headers=self.admin)).json())
+
+
+@asynccontextmanager
+async def a_house(data_dir: Path, **settings: Any) -> AsyncIterator[House]:
+    config = Config(data_dir=data_dir, admin_key=ADMIN_KEY, **settings)
+    async with opened(config) as postroom:
+        transport = httpx2.ASGITransport(app=postroom.site)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://postroom.test") as client:
+            yield House(postroom, client)
+
+
+class Server:
+    """`postroom serve` in a process of its own, on free ports."""
+
+    def __init__(self, data_dir: Path, *, database_url: str | None = None, **settings: str) -> None:
+        self.data_dir = data_dir
+        self.port, self.sandbox_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = data_dir / "log"
+        self.client = httpx2.Client(
+            base_url=self.url, headers={"authorization": f"Bearer {ADMIN_KEY}"}, timeout=60,
+            limits=httpx2.Limits(max_keepalive_connections=0),
+        )  # fmt: skip
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("POSTROOM_")}
+        self._environment |= {
+            "POSTROOM_DATA_DIR": str(data_dir / "data"),
+            "POSTROOM_LISTEN": f"127.0.0.1:{self.port}",
+            "POSTROOM_SANDBOX": f"127.0.0.1:{self.sandbox_port}",
+            "POSTROOM_ADMIN_KEY": ADMIN_KEY,
+            "POSTROOM_LOG_LEVEL": "debug",
+        }
+        if database_url:
+            self._environment["POSTROOM_DATABASE_URL"] = database_url
+        self._environment |= {f"POSTROOM_{name.upper()}": value for name, value in settings.items()}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "Server":
+        command = [sys.executable, "-c", "from postroom.app import main; main()", "serve"]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
+        eventually(self._is_up, what="starting the server")
+        return self
+
+    def kill(self) -> None:
+        """As if the power had gone, for this process."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """Ask it to stop, as an operator would; its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def running(self) -> dict[str, Any]:
+        return dict(json.loads((self.data_dir / "data" / "running.json").read_text()))
+
+    def logged(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def __enter__(self) -> "Server":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._process and self._process.poll() is None:
+            self.stop()
+        self.client.close()
+
+    def _is_up(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"the server ended at its start:\n{self.logged()}"
+        try:
+            return self.client.get("/readyz").status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    def _end(self, number: signal.Signals) -> int:
+        assert self._process is not None
+        self._process.send_signal(number)
+        return self._process.wait(timeout=60)
+
+
+class Sink:
+    """A relay that counts: takes every mail, in a thread of its own, so that it outlives any server."""
+
+    def __init__(self) -> None:
+        self.mails: list[Caught] = []
+        self.port = 0
+        self._loop = asyncio.new_event_loop()
+        self._sandbox = Sandbox(self._keep, hostname="sink.test")
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def message_ids(self) -> list[str]:
+        found = (re.search(rb"^Message-ID: <(\w+)@", mail.content, re.MULTILINE) for mail in list(self.mails))
+        return [each[1].decode() for each in found if each]
+
+    def __enter__(self) -> "Sink":
+        self._thread.start()
+        started = asyncio.run_coroutine_threadsafe(self._sandbox.start("127.0.0.1", 0), self._loop)
+        self.port = started.result(10)[1]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._sandbox.close(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _keep(self, mail: Caught) -> None:
+        self.mails.append(mail)
