@@ -24,6 +24,7 @@ from postroom.actions.mail import Mail
 from postroom.actions.profiles import Profiles
 from postroom.actions.room import Room
 from postroom.actions.sandbox import SandboxMail
+from postroom.actions.status import Status
 from postroom.actions.tenants import Tenants
 from postroom.config import Config
 from postroom.domain.problems import Unavailable
@@ -79,6 +80,7 @@ async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = froz
             profiles=Profiles(database, vault, route_of, changed),
             mail=mail,
             sandbox=SandboxMail(database),
+            status=Status(database, mail),
         )
         site = build(room, Health(_readiness(database, worker)))
         yield Postroom(config, database, room, worker, site, operator_key, first_key)

@@ -36,6 +36,7 @@ class Mail:
     def __init__(self, database: Database, wake: Callable[[], None], clock: Callable[[], int] | None = None) -> None:
         self._database = database
         self._wake = wake
+        self.accepted = 0  # messages since the start, replays not counted
         self._clock = clock or (lambda: time.time_ns() // 1000)
         self._profiles: Remembered[tuple[int, int | None], StoredProfile | None] = Remembered(self._look_up)
 
@@ -57,8 +58,11 @@ class Mail:
         answer = json.dumps(receipts if as_list else receipts[0])
         key = _idempotency(tenant, idempotency_key, request, answer) if idempotency_key is not None else None
         result = await self._database.fold(accept, Acceptance(tuple(ready), key))
+        if result.replayed is not None:
+            return result.replayed
+        self.accepted += len(ready)
         self._wake()
-        return result.replayed or answer
+        return answer
 
     async def search(self, caller: Caller, tenant: Tenant, wanted: Search) -> list[MessageRead]:
         """A page of the tenant's messages, newest first."""

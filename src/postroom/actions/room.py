@@ -6,6 +6,7 @@ from postroom.actions.keys import Keys
 from postroom.actions.mail import Mail
 from postroom.actions.profiles import Profiles
 from postroom.actions.sandbox import SandboxMail
+from postroom.actions.status import Status
 from postroom.actions.tenants import Tenants
 
 
@@ -16,3 +17,4 @@ class Room:
     profiles: Profiles
     mail: Mail
     sandbox: SandboxMail
+    status: Status

@@ -40,4 +40,11 @@ async def native_tenant(request: Request, caller: NativeCaller) -> Tenant:
 
 
 NativeTenant = Annotated[Tenant, Depends(native_tenant)]
-TheRoom = Annotated[Room, Depends(room_of)]
+
+
+async def the_room(connection: HTTPConnection) -> Room:
+    """`room_of` as a dependency: FastAPI would run it in a thread if it were not async."""
+    return room_of(connection)
+
+
+TheRoom = Annotated[Room, Depends(the_room)]

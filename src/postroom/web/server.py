@@ -19,7 +19,7 @@ from postroom.actions.room import Room
 from postroom.dialects import ALL
 from postroom.domain.problems import Invalid, NoRoute, Problem
 from postroom.web import bodies, dialects, openapi, problems
-from postroom.web.api import keys, messages, profiles, sandbox, tenants
+from postroom.web.api import keys, messages, profiles, sandbox, status, tenants
 from postroom.web.pages import sandbox as pages
 
 _NATIVE = (profiles, messages, keys, tenants)
@@ -53,6 +53,7 @@ def build(room: Room, health: Health) -> ASGIApp:
         *openapi.pages(documents),
         Route("/healthz", _alive),
         Route("/readyz", _ready(health)),
+        Route("/v1/messages", messages.send_directly, methods=["POST"]),
         Mount("/v1", native),
     ]
     site = Starlette(routes=routes, exception_handlers={HTTPException: _no_route, Problem: _problem})
@@ -66,7 +67,7 @@ def _native() -> FastAPI:
         title="Postroom", version=__version__, summary="Outgoing-mail settings and mail: set, check, send, look up.",
         openapi_url=None, docs_url=None, redoc_url=None, servers=[{"url": "/v1"}],
     )  # fmt: skip
-    for noun in (*_NATIVE, sandbox):
+    for noun in (*_NATIVE, sandbox, status):
         app.include_router(noun.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _bad_parameter)

@@ -38,18 +38,25 @@ class Lanes:
     first_window = FIRST_WINDOW
 
     def free(self) -> dict[int, int]:
-        """How many more to claim of each lane in view."""
-        return {each: lane.window - self._in_hand.get(each, 0) for each, lane in self._lanes.items()}
+        """How many more to claim of each lane in view: none before half of its window is free, because a claim of a
+        few costs as much as one of many, in the transaction that everybody waits for."""
+        return {each: self._room_in(each, lane) for each, lane in self._lanes.items()}
 
     def take(self, lane: int) -> None:
         self._in_hand[lane] = self._in_hand.get(lane, 0) + 1
 
-    def give(self, lane: int) -> None:
+    def give(self, lane: int) -> bool:
+        """Whether there is room now to claim more."""
         left = self._in_hand.get(lane, 0) - 1
         if left > 0:
             self._in_hand[lane] = left
         else:
             self._in_hand.pop(lane, None)
+        return lane not in self._lanes or self._room_in(lane, self._lanes[lane]) > 0
+
+    def _room_in(self, lane_id: int, lane: Lane) -> int:
+        in_hand = self._in_hand.get(lane_id, 0)
+        return lane.window - in_hand if in_hand <= lane.window // 2 else 0
 
     def open(self, stored: StoredProfile) -> Lane:
         """The lane with a pool for the revision in force. Raises Problem when its settings can't be used."""

@@ -242,8 +242,8 @@ class Worker:
 
     def _let_go(self, claim: Claim) -> None:
         self._in_hand.pop(claim.id, None)
-        self._lanes.give(claim.lane)
-        self._due.set()
+        if self._lanes.give(claim.lane) or not self._in_hand:
+            self._due.set()
 
     # --- leases and the end
 
