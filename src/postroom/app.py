@@ -158,6 +158,7 @@ def _listen(config: Config, with_web: bool) -> Iterator[socket.socket | None]:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(2048)  # who is quicker than our start waits instead of being refused
     except OSError as error:
         listener.close()
         raise Unavailable(f"Can't listen on {config.listen} ({error.strerror}): set POSTROOM_LISTEN.") from None

@@ -23,7 +23,7 @@ class Pool:
         self,
         route: Route,
         *,
-        most_connections: int = 10,
+        most_connections: int = 20,  # what Postfix allows itself to one destination
         messages_per_connection: int = 100,
         idle_seconds: float = 30,
     ) -> None:
