@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import uvicorn
 from sqlalchemy import text
@@ -18,16 +19,18 @@ from sqlalchemy.exc import OperationalError
 from starlette.types import ASGIApp
 
 from postroom import cli, log
-from postroom.actions.first_start import settle_in
+from postroom.actions.first_start import sandbox_settings, settle_in
 from postroom.actions.keys import Keys
 from postroom.actions.mail import Mail
-from postroom.actions.profiles import Profiles
+from postroom.actions.profiles import Profiles, RouteWith
 from postroom.actions.room import Room
 from postroom.actions.sandbox import SandboxMail
 from postroom.actions.status import Status
 from postroom.actions.tenants import Tenants
+from postroom.actions.trials import Trials
 from postroom.config import Config
 from postroom.domain.problems import Unavailable
+from postroom.domain.profile import Profile
 from postroom.domain.secret import Secret
 from postroom.smtp.reach import Network, Reach
 from postroom.smtp.route import Route
@@ -37,6 +40,7 @@ from postroom.store.database import Database
 from postroom.store.profiles import StoredProfile
 from postroom.store.queue.claim import recover
 from postroom.store.vault import Vault, vault_from
+from postroom.web.callers import Surroundings
 from postroom.web.server import Health, build
 from postroom.worker import chores
 from postroom.worker.loop import Worker
@@ -65,8 +69,8 @@ async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = froz
         vault = vault_from(config.secret("vault_key"), config.data_dir)
         sandbox = _endpoint(config.sandbox)
         first_key = await settle_in(database, vault, sandbox=sandbox, admin_key=config.secret("admin_key"))
-        route_of = _router(config, vault, _reach(config, listening, sandbox))
-        worker = Worker(database, route_of, lease=config.lease)
+        route_with = _router(config, _reach(config, listening, sandbox))
+        worker = Worker(database, _stored_router(vault, route_with), lease=config.lease)
         operator_key = Secret(secrets.token_urlsafe(32))
         mail = Mail(database, worker.wake)
 
@@ -74,15 +78,17 @@ async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = froz
             mail.settings_changed()
             worker.wake()
 
+        managed = Profiles(database, vault, route_with, changed, sandbox_settings(sandbox) if sandbox else None)
         room = Room(
             tenants=Tenants(database),
             keys=Keys(database, vault.derive("tokens"), operator_key),
-            profiles=Profiles(database, vault, route_of, changed),
+            profiles=managed,
+            trials=Trials(database, managed),
             mail=mail,
             sandbox=SandboxMail(database),
             status=Status(database, mail),
         )
-        site = build(room, Health(_readiness(database, worker)))
+        site = build(room, Health(_readiness(database, worker)), _surroundings(config))
         yield Postroom(config, database, room, worker, site, operator_key, first_key)
     finally:
         await database.close()
@@ -123,7 +129,9 @@ async def _run(postroom: Postroom, listener: socket.socket | None, with_worker: 
         await _recover(postroom.database)
         parts.append(asyncio.create_task(postroom.worker.run()))
     server = _Server(
-        uvicorn.Config(postroom.site, lifespan="off", access_log=False, log_config=None, server_header=False)
+        uvicorn.Config(
+            postroom.site, lifespan="off", access_log=False, proxy_headers=False, log_config=None, server_header=False
+        )
     )
     if listener:
         parts.append(asyncio.create_task(server.serve(sockets=[listener])))
@@ -192,18 +200,23 @@ async def _sandbox(config: Config, database: Database, wanted: bool) -> AsyncIte
         await sandbox.close()
 
 
-def _router(config: Config, vault: Vault, reach: Reach) -> Callable[[StoredProfile], Route]:
+def _router(config: Config, reach: Reach) -> RouteWith:
     ehlo_name = config.ehlo_name or socket.gethostname()
     plaintext = _networks(config.plaintext_auth)
 
+    def route_with(settings: Profile, password: Secret | None) -> Route:
+        return Route(settings, password, reach, settings.ehlo_name or ehlo_name, plaintext_networks=plaintext)
+
+    return route_with
+
+
+def _stored_router(vault: Vault, route_with: RouteWith) -> Callable[[StoredProfile], Route]:
     def route_of(stored: StoredProfile) -> Route:
         """Raises Unavailable when the secret can't be opened: it is never sent without."""
         password = None
         if stored.sealed_password is not None:
             password = vault.open(stored.sealed_password, profiles.place(stored.tenant_id, stored.id))
-        return Route(
-            stored.settings, password, reach, stored.settings.ehlo_name or ehlo_name, plaintext_networks=plaintext
-        )
+        return route_with(stored.settings, password)
 
     return route_of
 
@@ -215,6 +228,11 @@ def _reach(config: Config, listening: frozenset[tuple[str, int]], sandbox: tuple
         own=listening,
         exempt=frozenset({sandbox} if sandbox else ()),
     )
+
+
+def _surroundings(config: Config) -> Surroundings:
+    home = urlsplit(config.public_url).hostname if config.public_url else None
+    return Surroundings(config.https_only, _networks(config.trusted_proxies), home)
 
 
 def _networks(setting: str) -> tuple[Network, ...]:

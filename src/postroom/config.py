@@ -32,16 +32,24 @@ def _endpoint_or_off(text: str) -> str:
 
 
 def _networks(text: str) -> str:
-    """`any`, `public` or a comma list of networks, checked."""
+    """`any`, `public`, `none` or a comma list of networks, checked."""
     if text not in ("any", "public", "none"):
         for item in text.split(","):
             ipaddress.ip_network(item.strip())
     return text
 
 
+def _network_list(text: str) -> str:
+    """`none` or a comma list of networks, checked."""
+    if text in ("any", "public"):
+        raise ValueError("must be none or a list of networks, for example 10.0.0.0/8")
+    return _networks(text)
+
+
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 OptionalEndpoint = Annotated[str, AfterValidator(_endpoint_or_off)]
 Networks = Annotated[str, AfterValidator(_networks)]
+NetworkList = Annotated[str, AfterValidator(_network_list)]
 
 
 class Config(BaseSettings):
@@ -55,8 +63,10 @@ class Config(BaseSettings):
     admin_key: SecretStr | None = Field(None, description="Fixes the first admin key instead of drawing one.")
     vault_key: SecretStr | None = Field(None, description="32 random octets in base64; else data_dir/vault.key.")
     public_url: str | None = Field(None, description="The address that users see, if a proxy stands before us.")
+    https_only: bool = Field(True, description="Refuse plain http where a product demands https.")
+    trusted_proxies: NetworkList = Field("none", description="Proxies whose X-Forwarded-Proto is believed: networks.")
     relay_networks: Networks = Field("any", description="Relays that may be dialled: any, public or networks.")
-    plaintext_auth: Networks = Field(
+    plaintext_auth: NetworkList = Field(
         "127.0.0.0/8,::1/128", description="Relays that may be sent a password without TLS: none or networks."
     )
     sandbox: OptionalEndpoint = Field("127.0.0.1:2525", description="Where the sandbox relay listens, or off.")

@@ -30,6 +30,11 @@ async def settle_in(
     return await database.write(lambda connection: _settle_in(database, connection, vault, sandbox, admin_key))
 
 
+def sandbox_settings(sandbox: tuple[str, int]) -> Profile:
+    """The settings that lead to the sandbox relay."""
+    return Profile(host=sandbox[0], port=sandbox[1], sender_address=SANDBOX_SENDER, sender_name="Postroom")
+
+
 def _settle_in(
     database: Database, connection: Connection, vault: Vault, sandbox: tuple[str, int] | None, admin_key: Secret | None
 ) -> Secret | None:
@@ -66,7 +71,7 @@ def _first_tenant(connection: Connection, sandbox: tuple[str, int] | None, now: 
     audit.note(connection, _STARTER, "tenant.created", DEFAULT, tenant_id=tenant.id, now=now)
     if sandbox is None:
         return
-    settings = Profile(host=sandbox[0], port=sandbox[1], sender_address=SANDBOX_SENDER, sender_name="Postroom")
+    settings = sandbox_settings(sandbox)
     profile_id, _lane = profiles.add(connection, tenant.id, "default", now=now)
     author = Author(_STARTER.name, _STARTER.key_id, "native")
     profiles.revise(

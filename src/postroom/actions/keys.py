@@ -11,6 +11,7 @@ from joserfc.jwk import OctKey
 from sqlalchemy import Connection
 
 from postroom.domain.access import EVERYTHING, Caller, Permission
+from postroom.domain.address import Address
 from postroom.domain.delivery import SECOND
 from postroom.domain.problems import Denied, Invalid, Unauthenticated
 from postroom.domain.secret import Secret
@@ -61,7 +62,7 @@ class Keys:
         if key is None or not key.is_valid(int(self._clock() * SECOND)):
             raise Unauthenticated(UNKNOWN_KEY)
         self._note_use(key)
-        return Caller(key.id, key.name, key.tenant_id, key.permissions, address)
+        return Caller(key.id, key.name, key.tenant_id, key.permissions, address, key.email)
 
     def token(self, caller: Caller) -> str:
         """A JWT for the caller's key: TOKEN_LIFE long, void as soon as the key is."""
@@ -79,8 +80,9 @@ class Keys:
         return await self._database.read(lambda connection: keys.every(connection, tenant_id))
 
     async def create(
-        self, caller: Caller, tenant: Tenant | None, name: str, permissions: frozenset[Permission], life: int | None
-    ) -> tuple[Key, Secret]:
+        self, caller: Caller, tenant: Tenant | None, name: str, permissions: frozenset[Permission], life: int | None,
+        email: str | None = None,
+    ) -> tuple[Key, Secret]:  # fmt: skip
         """A new key and, this once, its value. `tenant` None is the whole installation; `life` in seconds."""
         caller.require(Permission.KEYS_MANAGE)
         tenant_id = self._scope(caller, tenant)
@@ -89,7 +91,7 @@ class Keys:
         if not permissions <= caller.permissions:
             missing = ", ".join(sorted(permissions - caller.permissions))
             raise Denied(f"A key can't give more than it has: {missing}.")
-        value = keys.fresh()
+        value, owner = keys.fresh(), str(Address.parse(email, "email")) if email is not None else None
 
         def add(connection: Connection) -> Key:
             now = self._database.now(connection)
@@ -102,6 +104,7 @@ class Keys:
                 permissions=permissions,
                 now=now,
                 expires_at=expires_at,
+                email=owner,
             )
             audit.note(connection, caller, "key.created", key.id, tenant_id=tenant_id, now=now, detail={"name": name})
             return key

@@ -1,6 +1,7 @@
 """Profiles: read, save, delete, check. Every way in (native API, dialects, command line) saves by `Profiles.save`."""
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Connection
@@ -20,22 +21,37 @@ from postroom.store.queue.lanes import waiting_in
 from postroom.store.vault import Vault
 
 Change = Callable[[StoredProfile | None], Patch]
-RouteOf = Callable[[StoredProfile], Route]
+RouteWith = Callable[[Profile, Secret | None], Route]
 
 
 class Profiles:
-    """`changed` is called after every change, so that whoever keeps settings in memory looks again."""
+    """`changed` is called after every change, so that whoever keeps settings in memory looks again. `fallback` are the
+    installation's own settings, which a tenant can go back to."""
 
-    def __init__(self, database: Database, vault: Vault, route_of: RouteOf, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, database: Database, vault: Vault, route_with: RouteWith, changed: Callable[[], None],
+        fallback: Profile | None = None,
+    ) -> None:  # fmt: skip
         self._database = database
         self._vault = vault
-        self._route_of = route_of
+        self._route_with = route_with
         self._changed = changed
+        self._fallback = fallback
+
+    def is_fallback(self, stored: StoredProfile | None) -> bool:
+        """Whether these are the installation's own settings, or none at all."""
+        return stored is None or stored.settings == self._fallback
 
     async def show(self, caller: Caller, tenant: Tenant, profile_id: int | None = None) -> StoredProfile:
         """One profile, or the default one. Raises NotFound."""
         caller.require(Permission.SETTINGS_READ)
         return await self._database.read(lambda connection: profiles.get(connection, tenant.id, profile_id))
+
+    async def find(self, caller: Caller, tenant: Tenant, profile_id: int | None = None) -> StoredProfile | None:
+        """One profile, or the default one; None where there are no settings yet. Raises NotFound for an unknown id."""
+        caller.require(Permission.SETTINGS_READ)
+        find = profiles.find if profile_id is None else profiles.get
+        return await self._database.read(lambda connection: find(connection, tenant.id, profile_id))
 
     async def every(self, caller: Caller, tenant: Tenant) -> list[StoredProfile]:
         caller.require(Permission.SETTINGS_READ)
@@ -43,7 +59,7 @@ class Profiles:
 
     async def save(
         self, caller: Caller, tenant: Tenant, profile_id: int | None, change: Change, *,
-        dialect: str, if_revision: int | None = None,
+        dialect: str, if_revision: int | None = None, clear_if_moved: bool = False,
     ) -> StoredProfile:  # fmt: skip
         """Change a profile (None: the default one, made if there is none). `change` sees what stands and says what to
         change, inside the transaction. A save that changes nothing makes no revision.
@@ -57,7 +73,8 @@ class Profiles:
             before = find(connection, tenant.id, profile_id)
             if if_revision is not None and (before is None or before.revision != if_revision):
                 raise Stale("The profile was changed since you read it: read it again, then repeat your change.")
-            return self._save(connection, caller, tenant, before, change(before), dialect)
+            patch = change(before)
+            return self._save(connection, caller, tenant, before, patch, dialect, clear_if_moved=clear_if_moved)
 
         return await self._saved(step)
 
@@ -111,7 +128,37 @@ class Profiles:
         """The staged test of the stored settings, step by step as it happens; sends nothing."""
         caller.require(Permission.SETTINGS_CHECK)
         stored = await self._database.read(lambda connection: profiles.get(connection, tenant.id, profile_id))
-        return check(self._route_of(stored), recipient=recipient)
+        return check(self._route_with(stored.settings, self._secret_of(stored)), recipient=recipient)
+
+    async def route_with(
+        self, caller: Caller, tenant: Tenant, profile_id: int | None, change: Change | None, *,
+        clear_if_moved: bool = False,
+    ) -> Route:  # fmt: skip
+        """The way to the relay as it would be after `change` (None: as it is), under the same rules as a save. Raises
+        NotFound, Invalid, SecretNeeded."""
+        caller.require(Permission.SETTINGS_CHECK)
+
+        def settle(connection: Connection) -> Route:
+            if change is None:
+                stored = profiles.get(connection, tenant.id, profile_id)
+                return self._route_with(stored.settings, self._secret_of(stored))
+            find = profiles.find if profile_id is None else profiles.get
+            before = find(connection, tenant.id, profile_id)
+            patch = change(before)
+            return self._route_with(*self._after(before, patch, clear_if_moved))
+
+        return await self._database.read(settle)
+
+    async def reset(self, caller: Caller, tenant: Tenant, *, dialect: str) -> StoredProfile | None:
+        """Back to the installation's own settings; without such, to none. Raises Conflict while mail waits for them."""
+        caller.require(Permission.SETTINGS_WRITE)
+        fallback = self._fallback
+        if fallback is not None:
+            whole = Patch(**{f.name: getattr(fallback, f.name) for f in fields(fallback)}, password=None)
+            return await self.save(caller, tenant, None, lambda _stored: whole, dialect=dialect)
+        if await self.find(caller, tenant) is not None:
+            await self.delete(caller, tenant, None)
+        return None
 
     async def _saved(self, step: Callable[[Connection], StoredProfile]) -> StoredProfile:
         saved = await self._database.write(step)
@@ -120,18 +167,23 @@ class Profiles:
 
     def _save(
         self, connection: Connection, caller: Caller, tenant: Tenant, before: StoredProfile | None, patch: Patch,
-        dialect: str, name: str = "default",
+        dialect: str, name: str = "default", clear_if_moved: bool = False,
     ) -> StoredProfile:  # fmt: skip
-        old = before.settings if before else None
-        old_secret = self._secret_of(before)
-        new = apply(old, patch)
-        new_secret = keep_or_replace_secret(old, new, patch, old_secret)
+        old, old_secret = before.settings if before else None, self._secret_of(before)
+        new, new_secret = self._after(before, patch, clear_if_moved)
         changes: dict[str, Any] = dict(changed_fields(old, new))
         if new_secret != old_secret:
             changes["password"] = "changed" if new_secret else "cleared"
         if before is not None and not changes:
             return before
         return self._revise(connection, caller, tenant, before, new, new_secret, changes, dialect, name)
+
+    def _after(self, before: StoredProfile | None, patch: Patch, clear_if_moved: bool) -> tuple[Profile, Secret | None]:
+        """Settings and secret after a change."""
+        old = before.settings if before else None
+        new = apply(old, patch)
+        secret = self._secret_of(before)
+        return new, keep_or_replace_secret(old, new, patch, secret, clear_if_moved=clear_if_moved)
 
     def _revise(
         self, connection: Connection, caller: Caller, tenant: Tenant, before: StoredProfile | None, new: Profile,

@@ -8,11 +8,13 @@ from postroom.actions.profiles import Profiles
 from postroom.actions.sandbox import SandboxMail
 from postroom.actions.status import Status
 from postroom.actions.tenants import Tenants
+from postroom.actions.trials import Trials
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
     tenants: Tenants
+    trials: Trials
     keys: Keys
     profiles: Profiles
     mail: Mail

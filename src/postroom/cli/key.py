@@ -34,6 +34,9 @@ def create(
     expires_in: Annotated[
         int | None, typer.Option(parser=seconds, metavar="DURATION", help="For example 90d; else it never expires.")
     ] = None,
+    email: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Whose it is: some products send their test mail there.")
+    ] = None,
     installation: ForInstallation = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the new key's value and nothing else.")] = False,
     as_json: AsJson = False,
@@ -41,7 +44,9 @@ def create(
     """Make a key. Its value is shown this once."""
     _choose(ctx, installation)
     permissions = [each.value for each in permission] if permission else None
-    made = ask(ctx, "POST", "keys", {"name": name, "permissions": permissions, "expires_in": expires_in})
+    made = ask(
+        ctx, "POST", "keys", {"name": name, "permissions": permissions, "expires_in": expires_in, "email": email}
+    )
     show(made, _value if quiet else _new, as_json=as_json)
 
 

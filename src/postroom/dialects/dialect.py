@@ -7,6 +7,8 @@
 found by asking: whatever changes in `apply(p, read(write(p)))`. How to add one: `docs/adding-a-dialect.md`.
 """
 
+import base64
+import binascii
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,8 +28,9 @@ from postroom.domain.problems import (
     Unauthenticated,
     Unavailable,
 )  # fmt: skip
-from postroom.domain.profile import Patch, Profile
+from postroom.domain.profile import Patch, Profile, apply, changed_fields
 from postroom.domain.secret import Secret
+from postroom.domain.trial import Job, TestMail, Verdict
 
 Json = Any  # what `json` reads and writes; checked by the dialect's wire models
 Fields = Mapping[str, Any]
@@ -38,17 +41,54 @@ class Verb(Enum):
 
     SHOW = auto()
     SAVE = auto()
+    RESET = auto()  # back to the installation's own settings
+    TRY = auto()  # send a test mail, and say what came of it
+    TRY_START = auto()  # the same as a job …
+    TRY_STATUS = auto()  # … and how far it is
     TOKEN = auto()  # exchange a key for a short-lived token
+    WHO = auto()  # is the key a good one? Answered without one, too
+    FIXED = auto()  # an answer that is always the same; needs a good key
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as a dialect sees it; header names are in lower case."""
+    """A request as a dialect sees it; header names are in lower case, `body` is JSON or a form's fields.
 
+    `url` is the whole of it, as the caller sees it; `home` is the host that this installation is known by, if it is.
+    """
+
+    url: str = ""
+    host: str = ""
+    home: str | None = None
     path: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Json = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The settings as they stand. `profile` None: there are none. `is_fallback`: they are the installation's own."""
+
+    profile: Profile | None
+    id: int = 1
+    is_fallback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token just made, and the seconds that it lives."""
+
+    value: str
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What is to be tried: a mail, through the settings that the request names (None: the stored ones)."""
+
+    mail: TestMail
+    fields: Fields | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +108,7 @@ class KeyStyle(Protocol):
         """The OpenAPI security scheme."""
         ...
 
-    def find(self, headers: Mapping[str, str]) -> Secret | None: ...
+    def find(self, asked: Asked) -> Secret | None: ...
 
     def attach(self, key: Secret) -> Mapping[str, str]: ...
 
@@ -86,8 +126,8 @@ class HeaderKey:
             return {"type": "http", "scheme": "bearer"}
         return {"type": "apiKey", "in": "header", "name": self.header}
 
-    def find(self, headers: Mapping[str, str]) -> Secret | None:
-        value = headers.get(self.header, "").strip()
+    def find(self, asked: Asked) -> Secret | None:
+        value = asked.headers.get(self.header, "").strip()
         if self.scheme:
             scheme, _, value = value.partition(" ")
             if scheme.lower() != self.scheme.lower():  # RFC 9110 11.1: schemes have no case
@@ -99,18 +139,44 @@ class HeaderKey:
 
 
 @dataclass(frozen=True, slots=True)
+class BasicKey:
+    """`Authorization: Basic`: the password is the key; the user name is for people to read (design rule 2)."""
+
+    user: str = "postroom"  # when dialling
+
+    @property
+    def openapi(self) -> Mapping[str, str]:
+        return {"type": "http", "scheme": "basic"}
+
+    def find(self, asked: Asked) -> Secret | None:
+        scheme, _, value = asked.headers.get("authorization", "").strip().partition(" ")
+        if scheme.lower() != "basic":
+            return None
+        try:
+            _user, colon, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+        return Secret(password) if colon and password else None
+
+    def attach(self, key: Secret) -> Mapping[str, str]:
+        pair = base64.b64encode(f"{self.user}:{key.reveal()}".encode()).decode()
+        return {"authorization": f"Basic {pair}"}
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One method and path. `body` and `answer` are the wire models, for the dialect's own OpenAPI document; with
-    `fields_in_query` the body's fields may come as query parameters instead."""
+    """One method and path. `body` and `answer` are the wire models, for the dialect's own OpenAPI document; `answer`
+    None is an answer without a body. `takes` are the content types of the body that the document names."""
 
     verb: Verb
     method: str
     path: str
     summary: str
-    answer: type[BaseModel]
+    answer: type[BaseModel] | None
     body: type[BaseModel] | None = None
-    fields_in_query: bool = False
     key_styles: tuple[KeyStyle, ...] = ()  # where they differ from the dialect's
+    takes: tuple[str, ...] = ("application/json",)
+    status: int = 200  # of success
 
 
 # The usual translation of problems; a dialect overrides `status` where its product differs.
@@ -125,7 +191,12 @@ class Dialect(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
-    territory: ClassVar[tuple[str, ...]]  # path prefixes where every answer, also "not found", is in this language
+    # Path prefixes where every answer, also "not found", is in this language; `{}` stands for any one segment.
+    territory: ClassVar[tuple[str, ...]]
+    any_case: ClassVar[bool] = False  # whether paths are taken in any case
+    https_only: ClassVar[bool] = False  # whether the product refuses plain http
+    clear_if_moved: ClassVar[bool] = False  # the product clears a secret whose destination changed, instead of refusing
+    error: ClassVar[type[BaseModel]]  # the model of its refusals
     key_styles: ClassVar[tuple[KeyStyle, ...]]
     endpoints: ClassVar[tuple[Endpoint, ...]]
     words: ClassVar[Mapping[str, str]]  # canonical field -> the product's, to name a field in its words
@@ -133,11 +204,20 @@ class Dialect(ABC):
     def admit(self, asked: Asked) -> None:  # noqa: B027  most dialects have nothing to add
         """Raises NoRoute for a path that fits an endpoint but isn't the product's (an unknown version, say)."""
 
-    def fields(self, asked: Asked) -> Fields:
-        """Where the settings stand in a request. Raises Invalid when they aren't an object."""
+    def fields(self, asked: Asked) -> Fields | None:
+        """Where the settings stand in a request; None when it says nothing of them. Raises Invalid when they aren't an
+        object."""
         if not isinstance(asked.body, Mapping):
             raise Invalid("body", "The request body must be a JSON object with the settings.")
         return asked.body
+
+    def tenant(self, asked: Asked) -> str | None:
+        """The tenant that the host or the path names, if it does. The key's tenant has to agree."""
+        return asked.path.get("tenant")
+
+    def profile_id(self, fields: Fields) -> int | None:
+        """Which of the tenant's profiles the fields are for; None is the default one. Raises Invalid."""
+        return None
 
     @abstractmethod
     def read(self, fields: Fields) -> Patch:
@@ -148,8 +228,8 @@ class Dialect(ABC):
         """The profile in the product's fields; the password in its way of hiding it unless `secret` is given."""
 
     @abstractmethod
-    def reply(self, verb: Verb, profile: Profile) -> Reply:
-        """The answer to SHOW and SAVE."""
+    def reply(self, endpoint: Endpoint, asked: Asked, standing: Standing) -> Reply:
+        """The answer to SHOW, SAVE and RESET. Raises NotFound where the product has no way to show no settings."""
 
     @abstractmethod
     def refuse(self, problem: Problem) -> Reply:
@@ -159,9 +239,31 @@ class Dialect(ABC):
     def unwrap(self, status: int, body: Json) -> Fields:
         """The fields in an answer of the real product. Raises Unavailable with its words if it says no."""
 
-    def grant(self, endpoint: Endpoint, token: str, seconds: int) -> Reply:
+    # What only some products have. The server asks for it only where an endpoint's verb says so.
+
+    def trial(self, asked: Asked) -> Trial:
+        """What TRY and TRY_START are to try. Raises Invalid."""
+        raise AssertionError(f"{self.name} has no trial")
+
+    def tried(self, endpoint: Endpoint, asked: Asked, standing: Standing, verdict: Verdict) -> Reply:
+        """The answer to TRY."""
+        raise AssertionError(f"{self.name} has no trial")
+
+    def progress(self, endpoint: Endpoint, asked: Asked, job: Job | None) -> Reply:
+        """The answer to TRY_START and TRY_STATUS; None when there is no job (any more)."""
+        raise AssertionError(f"{self.name} has no trial")
+
+    def grant(self, endpoint: Endpoint, asked: Asked, token: Token) -> Reply:
         """The answer to TOKEN."""
-        raise AssertionError(f"{self.name}: {endpoint.path} grants no token for {seconds} s, {len(token)} characters")
+        raise AssertionError(f"{self.name} grants no token")
+
+    def who(self, endpoint: Endpoint, asked: Asked, known: bool) -> Reply:
+        """The answer to WHO."""
+        raise AssertionError(f"{self.name} does not say who")
+
+    def fixed(self, endpoint: Endpoint, asked: Asked) -> Reply:
+        """The answer to FIXED."""
+        raise AssertionError(f"{self.name} has no fixed answer")
 
     def status(self, problem: Problem) -> int:
         return next((code for kind, code in STATUS.items() if isinstance(problem, kind)), 500)
@@ -170,11 +272,20 @@ class Dialect(ABC):
         """The field in the product's words."""
         return self.words.get(problem.field, problem.field)
 
-    def find_key(self, endpoint: Endpoint, headers: Mapping[str, str]) -> Secret | None:
+    def find_key(self, endpoint: Endpoint, asked: Asked) -> Secret | None:
         """The first key that one of the styles finds."""
-        found = (style.find(headers) for style in endpoint.key_styles or self.key_styles)
+        found = (style.find(asked) for style in endpoint.key_styles or self.key_styles)
         return next((key for key in found if key is not None), None)
 
     def shown(self, profile: Profile | None) -> Patch:
         """What `read` makes of what this dialect would show: for the mirror rule."""
         return self.read(self.write(profile)) if profile is not None else Patch()
+
+    def change(self, patch: Patch, stored: Profile | None) -> Patch:
+        """What a patch in this dialect really changes: less what comes back as it was shown."""
+        return patch.without(self.shown(stored))
+
+    def loss(self, profile: Profile) -> Mapping[str, tuple[Any, Any]]:
+        """What a product that is told of `profile` in this dialect would not know: by field, what is and what it would
+        take it for. Found by asking, not from a list."""
+        return changed_fields(profile, apply(None, self.read(self.write(profile))))

@@ -7,8 +7,20 @@ from typing import ClassVar, Final
 from pydantic import Field
 
 from postroom.dialects import wire
-from postroom.dialects.dialect import Asked, Dialect, Endpoint, Fields, HeaderKey, Json, KeyStyle, Reply, Verb
-from postroom.domain.problems import Denied, Invalid, NoRoute, Problem, Unauthenticated, Unavailable
+from postroom.dialects.dialect import (
+    Asked,
+    Dialect,
+    Endpoint,
+    Fields,
+    HeaderKey,
+    Json,
+    KeyStyle,
+    Reply,
+    Standing,
+    Token,
+    Verb,
+)  # fmt: skip
+from postroom.domain.problems import Denied, Invalid, NoRoute, NotFound, Problem, Unauthenticated, Unavailable
 from postroom.domain.profile import KEEP, Auth, Keep, Patch, Profile, Security
 from postroom.domain.secret import Secret
 
@@ -48,7 +60,7 @@ class Envelope(wire.Wire):
     object: ShownSettings | None
 
 
-class Token(wire.Wire):
+class TokenAnswer(wire.Wire):
     token: str
 
 
@@ -58,8 +70,8 @@ class TokenOrCookie:
     openapi: Mapping[str, str] = {"type": "http", "scheme": "bearer"}
     _bearer = HeaderKey(scheme="Bearer")
 
-    def find(self, headers: Mapping[str, str]) -> Secret | None:
-        found = self._bearer.find(headers)
+    def find(self, asked: Asked) -> Secret | None:
+        found = self._bearer.find(asked)
         if found is None:
             return None
         return Secret(found.reveal().partition(";")[0].rpartition("=")[2].strip())
@@ -85,12 +97,13 @@ class ThreadFix(Dialect):
     name = "threadfix"
     title = "ThreadFix 3.x"
     territory = ("/threadfix", "/rest", "/auth/apikey")
+    error = Envelope
     key_styles: ClassVar[tuple[KeyStyle, ...]] = (HeaderKey(scheme="APIKEY"), TokenOrCookie())
     endpoints = (
-        *(Endpoint(Verb.SAVE, "PUT", path, "Configure e-mail settings", Envelope, Settings, fields_in_query=True)
+        *(Endpoint(Verb.SAVE, "PUT", path, "Configure e-mail settings", Envelope, Settings)
           for path in _PATHS),
         *(Endpoint(Verb.SHOW, "GET", path, "Show e-mail settings", Envelope) for path in _PATHS),
-        *(Endpoint(Verb.TOKEN, method, "/auth/apikey", "Exchange an API key for a token", Token,
+        *(Endpoint(Verb.TOKEN, method, "/auth/apikey", "Exchange an API key for a token", TokenAnswer,
                    key_styles=(HeaderKey("apikey"), HeaderKey(scheme="APIKEY")))
           for method in ("POST", "GET")),
     )  # fmt: skip
@@ -103,7 +116,7 @@ class ThreadFix(Dialect):
         if not _VERSION.fullmatch(asked.path.get("version", "latest")):
             raise NoRoute("unknown version")
 
-    def fields(self, asked: Asked) -> Fields:
+    def fields(self, asked: Asked) -> Fields | None:
         # Both Python clients send the fields in the query and no body at all; where both are, the body is meant.
         if asked.body is None and asked.query:
             return asked.query
@@ -134,13 +147,15 @@ class ThreadFix(Dialect):
             "user": profile.username or "",
         }
 
-    def reply(self, verb: Verb, profile: Profile) -> Reply:
-        return _envelope(200, "", self.write(profile))
+    def reply(self, endpoint: Endpoint, asked: Asked, standing: Standing) -> Reply:
+        if standing.profile is None:
+            raise NotFound("There are no SMTP settings yet.")
+        return _envelope(200, "", self.write(standing.profile))
 
-    def grant(self, endpoint: Endpoint, token: str, seconds: int) -> Reply:
+    def grant(self, endpoint: Endpoint, asked: Asked, token: Token) -> Reply:
         # The 2.0.0 client reads the token from Set-Cookie after GET; the page documents the body after POST.
-        cookie = f"{COOKIE}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict"
-        return Reply(200, {"token": token}, {"set-cookie": cookie} if endpoint.method == "GET" else {})
+        cookie = f"{COOKIE}={token.value}; Path=/; Max-Age={token.seconds}; HttpOnly; SameSite=Strict"
+        return Reply(200, {"token": token.value}, {"set-cookie": cookie} if endpoint.method == "GET" else {})
 
     def refuse(self, problem: Problem) -> Reply:
         match problem:

@@ -30,6 +30,7 @@ class Caller:
     tenant_id: int | None
     permissions: frozenset[Permission]
     address: str = ""  # where the request came from, for the audit
+    email: str | None = None  # whose it is: where a product's test mail goes that names no recipient
 
     @property
     def is_installation_wide(self) -> bool:

@@ -25,6 +25,8 @@ LONGEST_PASSWORD = 4096
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
+_TOKEN_URL = re.compile(r"https://[^\s/@]+(/\S*)?|http://(127\.[0-9.]+|localhost|\[::1\])(:[0-9]+)?(/\S*)?", re.ASCII)
+
 
 class Security(StrEnum):
     """How the connection to the relay is protected. No mode is silently opportunistic (design section 3, rule 6)."""
@@ -39,6 +41,8 @@ class Auth(StrEnum):
 
     NONE = "none"
     PASSWORD = "password"  # noqa: S105  the best of the offered password mechanisms
+    NTLM = "ntlm"  # user name as DOMAIN\\user or user@domain
+    OAUTH2 = "oauth2"  # an access token by client credentials (RFC 6749 4.4), shown by XOAUTH2 or OAUTHBEARER
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,11 @@ class Profile:
     ca_certificates: str | None = None  # PEM; None trusts the system's authorities
     server_name: str | None = None  # the name that the certificate must carry; None means the host
     auth: Auth = Auth.NONE
-    username: str | None = None
+    username: str | None = None  # with OAUTH2 the mailbox to send as; None means the sender's address
+    token_url: str | None = None  # OAUTH2: where the access token is asked for
+    client_id: str | None = None  # OAUTH2; its client secret is the profile's password
+    token_scope: str | None = None  # OAUTH2
+    token_audience: str | None = None  # OAUTH2
     envelope_sender: str | None = None  # MAIL FROM; None means the sender's address
     sender_address: str | None = field(default=None, metadata={"harmless": True})
     sender_name: str | None = field(default=None, metadata={"harmless": True})
@@ -79,10 +87,19 @@ class Profile:
             object.__setattr__(self, "server_name", domain_name(self.server_name, "server_name"))
         for name in ("sender_address", "reply_to_address", "envelope_sender"):
             _canonical_address(self, name)
-        if self.auth is not Auth.NONE and not self.username:
-            raise Invalid("username", "To log in at the relay a user name is needed; give one or switch login off.")
+        self._check_login()
         RecipientFilter.parse(self.recipient_filter)
         _check_filter_says_something(self.recipient_filter)
+
+    def _check_login(self) -> None:
+        if self.auth in (Auth.PASSWORD, Auth.NTLM) and not self.username:
+            raise Invalid("username", "To log in at the relay a user name is needed; give one or switch login off.")
+        if self.token_url is not None and not _TOKEN_URL.fullmatch(self.token_url):
+            raise Invalid("token_url", "The token endpoint must be an https:// address (http:// on loopback only).")
+        if self.auth is Auth.OAUTH2:
+            for name in ("token_url", "client_id"):
+                if not getattr(self, name):
+                    raise Invalid(name, "To log in with OAuth 2 the token endpoint and the client's id are needed.")
 
     @property
     def mail_from(self) -> str | None:
@@ -91,8 +108,8 @@ class Profile:
 
 
 TEXT_FIELDS: Final = (
-    "host", "server_name", "username", "envelope_sender", "sender_address", "sender_name",
-    "reply_to_address", "reply_to_name", "ehlo_name", "recipient_filter",
+    "host", "server_name", "username", "token_url", "client_id", "token_scope", "token_audience", "envelope_sender",
+    "sender_address", "sender_name", "reply_to_address", "reply_to_name", "ehlo_name", "recipient_filter",
 )  # fmt: skip
 
 
@@ -131,6 +148,10 @@ class Patch:
     server_name: str | Keep | None = KEEP
     auth: Auth | Keep = KEEP
     username: str | Keep | None = KEEP
+    token_url: str | Keep | None = KEEP
+    client_id: str | Keep | None = KEEP
+    token_scope: str | Keep | None = KEEP
+    token_audience: str | Keep | None = KEEP
     envelope_sender: str | Keep | None = KEEP
     sender_address: str | Keep | None = KEEP
     sender_name: str | Keep | None = KEEP
@@ -168,20 +189,21 @@ def destination(profile: Profile) -> tuple[object, ...]:
 
 
 def keep_or_replace_secret(
-    before: Profile | None, after: Profile, patch: Patch, stored: Secret | None
+    before: Profile | None, after: Profile, patch: Patch, stored: Secret | None, *, clear_if_moved: bool = False
 ) -> Secret | None:
     """The one destination rule, for every way in: the secret that goes with `after`.
 
     A stored secret stays only where it was meant to go. Raises SecretNeeded when the destination changed and the secret
-    was not given again, and Invalid when login is on and there is none.
+    was not given again, and Invalid when login is on and there is none. One product clears the secret then instead of
+    refusing (`clear_if_moved`); its mail waits until there is one.
     """
     if isinstance(patch.password, Secret) and patch.password:
         return _checked_password(patch.password)
     if patch.password is not KEEP:  # None or empty: cleared on request
         stored = None
     if stored is not None and (before is None or destination(before) != destination(after)):
-        if after.auth is Auth.NONE:
-            # Nothing is lost: switching login on again is a change of destination, too.
+        if after.auth is Auth.NONE or clear_if_moved:
+            # Without login nothing is lost: switching login on again is a change of destination, too.
             return None
         changed = [n for n in DESTINATION_FIELDS if before is None or getattr(before, n) != getattr(after, n)]
         raise SecretNeeded(
@@ -189,7 +211,7 @@ def keep_or_replace_secret(
             f"Give the password again: {', '.join(changed)} changed, and a stored password is only ever sent to the "
             "relay that it was entered for.",
         )
-    if stored is None and after.auth is Auth.PASSWORD:
+    if stored is None and after.auth is not Auth.NONE:
         raise Invalid("password", "To log in at the relay a password is needed; give one or switch login off.")
     return stored
 

@@ -29,6 +29,7 @@ class Key:
     expires_at: int | None
     revoked_at: int | None
     last_used_at: int | None
+    email: str | None
 
     def is_valid(self, now: int) -> bool:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
@@ -45,12 +46,13 @@ def digest(key: Secret) -> str:
 def add(
     connection: Connection, key: Secret, *, tenant_id: int | None, name: str,
     permissions: frozenset[Permission], now: int, expires_at: int | None = None,
+    email: str | None = None,
 ) -> Key:  # fmt: skip
-    added = Key(new_id(now), tenant_id, name, permissions, now, expires_at, None, None)
+    added = Key(new_id(now), tenant_id, name, permissions, now, expires_at, None, None, email)
     connection.execute(
         insert(api_key).values(
             id=added.id, tenant_id=tenant_id, name=name, digest=digest(key), created_at=now, expires_at=expires_at,
-            permissions="*" if permissions == EVERYTHING else " ".join(sorted(permissions)),
+            permissions="*" if permissions == EVERYTHING else " ".join(sorted(permissions)), email=email,
         )
     )  # fmt: skip
     return added
@@ -98,5 +100,6 @@ def note_uses(connection: Connection, key_ids: Sequence[str]) -> list[Exception 
 def _read(row: Row[tuple[object, ...]]) -> Key:
     permissions = EVERYTHING if row.permissions == "*" else frozenset(map(Permission, row.permissions.split()))
     return Key(
-        row.id, row.tenant_id, row.name, permissions, row.created_at, row.expires_at, row.revoked_at, row.last_used_at
-    )
+        row.id, row.tenant_id, row.name, permissions, row.created_at, row.expires_at, row.revoked_at, row.last_used_at,
+        row.email,
+    )  # fmt: skip

@@ -59,6 +59,7 @@ api_key = Table(
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
     Column("last_used_at", BigInteger),
+    Column("email", String(254)),  # whose it is
     ForeignKeyConstraint(["tenant_id"], ["tenant.id"]),
 )
 
@@ -201,6 +202,18 @@ idempotency = Table(
     Column("request", String(64), nullable=False),  # digest of the request body
     Column("answer", Text, nullable=False),
     sqlite_with_rowid=False,
+)
+
+trial = Table(  # the last test of settings that a tenant started as a job
+    "trial",
+    metadata,
+    Column("tenant_id", Id, primary_key=True, autoincrement=False),
+    Column("id", String(26), nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("stage", String(16)),  # how far it is
+    Column("code", String(64)),  # once it is over: of the failure, or ""
+    Column("message", Text),
+    ForeignKeyConstraint(["tenant_id"], ["tenant.id"]),
 )
 
 audit = Table(

@@ -1,5 +1,7 @@
 """From a request to its caller and its tenant."""
 
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Annotated
 
 from fastapi import Depends
@@ -17,6 +19,34 @@ TENANT_HEADER = "x-postroom-tenant"
 def room_of(connection: HTTPConnection) -> Room:
     room: Room = connection.app.state.room
     return room
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What stands between us and the caller, by configuration. `home` is the host that users know us by."""
+
+    https_only: bool = True
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    home: str | None = None
+
+
+def home_of(connection: HTTPConnection) -> str | None:
+    surroundings: Surroundings = connection.app.state.surroundings
+    return surroundings.home
+
+
+def came_securely(connection: HTTPConnection) -> bool:
+    """Whether the request came over https, through a trusted proxy that says so, or from this machine."""
+    surroundings: Surroundings = connection.app.state.surroundings
+    if not surroundings.https_only or connection.url.scheme == "https":
+        return True
+    try:
+        peer = ip_address(address_of(connection))
+    except ValueError:  # a transport without addresses
+        return False
+    if any(peer in network for network in surroundings.trusted_proxies):
+        return connection.headers.get("x-forwarded-proto", "https").lower() == "https"
+    return peer.is_loopback
 
 
 def address_of(connection: HTTPConnection) -> str:

@@ -1,7 +1,9 @@
 """Serves any dialect. The only code that knows both a dialect and the web framework."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -10,28 +12,33 @@ from starlette.responses import Response
 
 from postroom import log
 from postroom.actions.keys import TOKEN_LIFE
-from postroom.dialects.dialect import Asked, Dialect, Endpoint, Reply, Verb
+from postroom.actions.profiles import Change
+from postroom.dialects.dialect import Asked, Dialect, Endpoint, Fields, Reply, Standing, Token, Verb
 from postroom.domain.access import Caller
-from postroom.domain.problems import NoRoute, Problem, Unauthenticated, Unavailable
+from postroom.domain.problems import Denied, NoRoute, NotFound, Problem, Unauthenticated, Unavailable
 from postroom.domain.tenant import Tenant
 from postroom.store.profiles import StoredProfile
+from postroom.store.tenants import UNKNOWN
 from postroom.web import bodies, openapi
-from postroom.web.callers import TENANT_HEADER, address_of, room_of
+from postroom.web.callers import TENANT_HEADER, address_of, came_securely, home_of, room_of
 
 _FORM = "application/x-www-form-urlencoded"
+REFUSALS = (400, 401, 403, 404, 409, 413, 500, 503)
 
 
 def build(dialect: Dialect) -> FastAPI:
     """An app of its own, with its own OpenAPI document, in which every answer is in the dialect's envelope."""
     app = FastAPI(title=f"Postroom speaks {dialect.title}", openapi_url=None, docs_url=None, redoc_url=None)
+    refusals: dict[int | str, dict[str, Any]] = {status: {"model": dialect.error} for status in REFUSALS}
     for endpoint in dialect.endpoints:
         app.add_api_route(
             endpoint.path,
             _serve(dialect, endpoint),
             methods=[endpoint.method],
+            status_code=endpoint.status,
             summary=endpoint.summary,
-            responses={200: {"model": endpoint.answer}},
-            openapi_extra=openapi.takes(endpoint.body) if endpoint.body else None,
+            responses={**refusals, endpoint.status: {"model": endpoint.answer} if endpoint.answer else {}},
+            openapi_extra=openapi.takes(endpoint.body, media=endpoint.takes) if endpoint.body else None,
         )
 
     async def no_route(_request: Request, _error: Exception) -> Response:
@@ -47,6 +54,8 @@ def build(dialect: Dialect) -> FastAPI:
 def _serve(dialect: Dialect, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
     async def serve(request: Request) -> Response:
         try:
+            if dialect.https_only and not came_securely(request):
+                raise Denied("Calls must be made over https.")
             return _respond(await _do(dialect, endpoint, request))
         except Problem as problem:
             return _respond(dialect.refuse(problem))
@@ -58,49 +67,139 @@ def _serve(dialect: Dialect, endpoint: Endpoint) -> Callable[[Request], Awaitabl
 
 
 async def _do(dialect: Dialect, endpoint: Endpoint, request: Request) -> Reply:
-    caller = await _caller(dialect, endpoint, request)
-    asked = await _asked(request)
+    # The key first: nothing of a stranger's body is parsed, unless the key may be in it.
+    asked, key_in_body = _asked(request), endpoint.verb in (Verb.TOKEN, Verb.WHO)
+    if key_in_body:
+        asked = await _with_body(asked, request)
+    try:
+        caller = await _caller(dialect, endpoint, asked, request)
+    except Unauthenticated:
+        if endpoint.verb is Verb.WHO:
+            return dialect.who(endpoint, asked, known=False)
+        raise
+    if not key_in_body:
+        asked = await _with_body(asked, request)
     dialect.admit(asked)
-    room = room_of(request)
-    tenant = await room.tenants.of(caller, request.headers.get(TENANT_HEADER))
-    match endpoint.verb:
-        case Verb.SHOW:
-            stored = await room.profiles.show(caller, tenant)
-            return dialect.reply(endpoint.verb, stored.settings)
-        case Verb.SAVE:
-            stored = await _save(dialect, request, caller, tenant, asked)
-            return dialect.reply(endpoint.verb, stored.settings)
-        case Verb.TOKEN:
-            return dialect.grant(endpoint, room.keys.token(caller), TOKEN_LIFE)
+    tenant = await _tenant(dialect, caller, asked, request)
+    return await _VERBS[endpoint.verb](_Call(dialect, endpoint, asked, request, caller, tenant))
 
 
-async def _save(dialect: Dialect, request: Request, caller: Caller, tenant: Tenant, asked: Asked) -> StoredProfile:
-    patch = dialect.read(dialect.fields(asked))
-    return await room_of(request).profiles.save(
-        caller,
-        tenant,
-        None,
-        lambda stored: patch.without(dialect.shown(stored.settings if stored else None)),
-        dialect=dialect.name,
-    )
+class _Call:
+    """One request on its way: all that a verb needs."""
+
+    def __init__(
+        self, dialect: Dialect, endpoint: Endpoint, asked: Asked, request: Request, caller: Caller, tenant: Tenant
+    ) -> None:
+        self.dialect = dialect
+        self.endpoint = endpoint
+        self.asked = asked
+        self.caller = caller
+        self.tenant = tenant
+        self.room = room_of(request)
+
+    def standing(self, stored: StoredProfile | None) -> Standing:
+        is_fallback = self.room.profiles.is_fallback(stored)
+        if stored is None:
+            return Standing(None, is_fallback=is_fallback)
+        return Standing(stored.settings, stored.id, is_fallback)
+
+    def change(self, fields: Fields) -> Change:
+        patch = self.dialect.read(fields)
+        return lambda stored: self.dialect.change(patch, stored.settings if stored else None)
 
 
-async def _asked(request: Request) -> Asked:
-    raw = await bodies.read(request, bodies.SETTINGS_OCTETS)
-    is_form = request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
+async def _show(call: _Call) -> Reply:
+    stored = await call.room.profiles.find(call.caller, call.tenant)
+    return call.dialect.reply(call.endpoint, call.asked, call.standing(stored))
+
+
+async def _save(call: _Call) -> Reply:
+    fields = call.dialect.fields(call.asked)
+    if fields is None:
+        return await _show(call)
+    stored = await call.room.profiles.save(
+        call.caller, call.tenant, call.dialect.profile_id(fields), call.change(fields), dialect=call.dialect.name,
+        clear_if_moved=call.dialect.clear_if_moved,
+    )  # fmt: skip
+    return call.dialect.reply(call.endpoint, call.asked, call.standing(stored))
+
+
+async def _reset(call: _Call) -> Reply:
+    stored = await call.room.profiles.reset(call.caller, call.tenant, dialect=call.dialect.name)
+    return call.dialect.reply(call.endpoint, call.asked, call.standing(stored))
+
+
+async def _try(call: _Call) -> Reply:
+    trial = call.dialect.trial(call.asked)
+    fields = trial.fields or {}
+    profile_id = call.dialect.profile_id(fields) if trial.fields else None
+    verdict = await call.room.trials.now(
+        call.caller, call.tenant, profile_id, call.change(fields) if trial.fields else None, trial.mail,
+        clear_if_moved=call.dialect.clear_if_moved,
+    )  # fmt: skip
+    stored = await call.room.profiles.find(call.caller, call.tenant, profile_id)
+    return call.dialect.tried(call.endpoint, call.asked, call.standing(stored), verdict)
+
+
+async def _try_start(call: _Call) -> Reply:
+    job = await call.room.trials.start(call.caller, call.tenant, call.dialect.trial(call.asked).mail)
+    return call.dialect.progress(call.endpoint, call.asked, job)
+
+
+async def _try_status(call: _Call) -> Reply:
+    return call.dialect.progress(call.endpoint, call.asked, await call.room.trials.status(call.caller, call.tenant))
+
+
+async def _token(call: _Call) -> Reply:
+    return call.dialect.grant(call.endpoint, call.asked, Token(call.room.keys.token(call.caller), TOKEN_LIFE))
+
+
+async def _who(call: _Call) -> Reply:
+    return call.dialect.who(call.endpoint, call.asked, known=True)
+
+
+async def _fixed(call: _Call) -> Reply:
+    return call.dialect.fixed(call.endpoint, call.asked)
+
+
+_VERBS: Mapping[Verb, Callable[[_Call], Awaitable[Reply]]] = {
+    Verb.SHOW: _show, Verb.SAVE: _save, Verb.RESET: _reset, Verb.TRY: _try, Verb.TRY_START: _try_start,
+    Verb.TRY_STATUS: _try_status, Verb.TOKEN: _token, Verb.WHO: _who, Verb.FIXED: _fixed,
+}  # fmt: skip
+
+
+def _asked(request: Request) -> Asked:
     return Asked(
+        url=str(request.url),
+        host=request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", ""),
+        home=home_of(request),
         path=request.path_params,
         query=dict(request.query_params),
         headers={name.lower(): value for name, value in request.headers.items()},
-        body=(bodies.form(raw) or None) if is_form else bodies.loose_json(raw),
     )
 
 
-async def _caller(dialect: Dialect, endpoint: Endpoint, request: Request) -> Caller:
-    key = dialect.find_key(endpoint, request.headers)
+async def _with_body(asked: Asked, request: Request) -> Asked:
+    """The request with its body. Raises TooLarge, Invalid."""
+    raw = await bodies.read(request, bodies.SETTINGS_OCTETS)
+    is_form = request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
+    return replace(asked, body=(bodies.form(raw) or None) if is_form else bodies.loose_json(raw))
+
+
+async def _caller(dialect: Dialect, endpoint: Endpoint, asked: Asked, request: Request) -> Caller:
+    key = dialect.find_key(endpoint, asked)
     if key is None:
         raise Unauthenticated("The API key is missing.")
     return await room_of(request).keys.authenticate(key, address_of(request))
+
+
+async def _tenant(dialect: Dialect, caller: Caller, asked: Asked, request: Request) -> Tenant:
+    """The credential's; host, path and header may only agree (design section 3, rule 1)."""
+    named = dialect.tenant(asked)
+    header = request.headers.get(TENANT_HEADER)
+    if named is not None and header is not None and named != header:
+        raise NotFound(UNKNOWN)
+    return await room_of(request).tenants.of(caller, named if named is not None else header)
 
 
 def _respond(reply: Reply) -> Response:

@@ -16,13 +16,15 @@ _REFERENCE = "#/components/schemas/{model}"
 ASSETS = "/docs/assets"
 
 
-def takes(*models: type[BaseModel], also_list: bool = False) -> dict[str, Any]:
+def takes(
+    *models: type[BaseModel], also_list: bool = False, media: Iterable[str] = ("application/json",)
+) -> dict[str, Any]:
     """The `openapi_extra` of a route whose body is one of `models` (or, with `also_list`, a list of the first)."""
     choices: list[dict[str, Any]] = [{"$ref": _REFERENCE.format(model=model.__name__)} for model in models]
     if also_list:
         choices.append({"type": "array", "items": choices[0]})
     schema = choices[0] if len(choices) == 1 else {"oneOf": choices}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    return {"requestBody": {"required": True, "content": {each: {"schema": schema} for each in media}}}
 
 
 def document(

@@ -20,7 +20,9 @@ from postroom.dialects import ALL
 from postroom.domain.problems import Invalid, NoRoute, Problem
 from postroom.web import bodies, dialects, openapi, problems
 from postroom.web.api import keys, messages, profiles, sandbox, status, tenants
+from postroom.web.callers import Surroundings
 from postroom.web.pages import sandbox as pages
+from postroom.web.territories import Territories
 
 _NATIVE = (profiles, messages, keys, tenants)
 _BEARER = {"key": {"type": "http", "scheme": "bearer"}}
@@ -44,7 +46,7 @@ class Health:
     ready: Callable[[], Awaitable[Mapping[str, str]]]
 
 
-def build(room: Room, health: Health) -> ASGIApp:
+def build(room: Room, health: Health, surroundings: Surroundings) -> ASGIApp:
     speaking = {dialect: dialects.build(dialect) for dialect in ALL}
     native = _native()
     documents = {"v1": native} | {dialect.name: app for dialect, app in speaking.items()}
@@ -59,7 +61,8 @@ def build(room: Room, health: Health) -> ASGIApp:
     site = Starlette(routes=routes, exception_handlers={HTTPException: _no_route, Problem: _problem})
     for app in (site, native, *speaking.values()):
         app.state.room = room
-    return _Front(site, [(dialect.territory, app) for dialect, app in speaking.items()])
+        app.state.surroundings = surroundings
+    return _Front(site, Territories(speaking))
 
 
 def _native() -> FastAPI:
@@ -81,9 +84,9 @@ class _Front:
     """Sends each request to the dialect whose territory it is in, or to the site; adds the headers that all answers
     carry; and lets no exception out."""
 
-    def __init__(self, site: ASGIApp, territories: list[tuple[tuple[str, ...], ASGIApp]]) -> None:
+    def __init__(self, site: ASGIApp, territories: Territories) -> None:
         self._site = site
-        self._territories = [(prefix, app) for prefixes, app in territories for prefix in prefixes]
+        self._territories = territories
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -99,18 +102,13 @@ class _Front:
             await send(message)
 
         try:
-            await self._app_for(scope["path"])(scope, receive, dressed)
+            app, understood = self._territories.find(scope) or (self._site, scope)
+            await app(understood, receive, dressed)
         except Exception as bug:
             log.request_failed(scope["method"], scope["path"], bug)
             if not status:
                 await problems.respond_to_bug()(scope, receive, dressed)
         log.request(scope["method"], scope["path"], status, (time.perf_counter() - started) * 1000)
-
-    def _app_for(self, path: str) -> ASGIApp:
-        for prefix, app in self._territories:
-            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/"):
-                return app
-        return self._site
 
 
 def _headers(path: str, given: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -31,7 +31,7 @@ async def create_key(request: Request, room: TheRoom, caller: NativeCaller) -> N
     body: NewKeyBody = bodies.parse(NewKeyBody, await bodies.read(request, bodies.SETTINGS_OCTETS))
     scope = await _scope(request, room, caller)
     permissions = caller.permissions if body.permissions is None else frozenset(body.permissions)
-    key, value = await room.keys.create(caller, scope, body.name, permissions, body.expires_in)
+    key, value = await room.keys.create(caller, scope, body.name, permissions, body.expires_in, body.email)
     return NewKeyOut(**_facts(key, {scope.id: scope.slug} if scope else {}), key=value.reveal())
 
 
@@ -50,6 +50,7 @@ def _facts(key: Key, slugs: dict[int, str]) -> dict[str, Any]:
     return {
         "id": key.id,
         "name": key.name,
+        "email": key.email,
         "tenant": slugs.get(key.tenant_id) if key.tenant_id is not None else None,
         "permissions": sorted(key.permissions),
         "created_at": moment(key.created_at),

@@ -57,7 +57,11 @@ class ProfileBody(In):
     server_name: str | None = Field(None, description="The name in the relay's certificate, if it is not the host.")
     auth: Annotated[Auth, Field(strict=False)] = Auth.NONE
     username: str | None = None
-    password: str | None = Field(None, json_schema_extra={"writeOnly": True})
+    password: str | None = Field(None, json_schema_extra={"writeOnly": True}, description="With oauth2 the client's.")
+    token_url: str | None = Field(None, description="With oauth2: where the access token is asked for.")
+    client_id: str | None = None
+    token_scope: str | None = None
+    token_audience: str | None = None
     envelope_sender: str | None = Field(None, description="MAIL FROM, where bounces go; null means the sender.")
     sender_address: str | None = None
     sender_name: str | None = None
@@ -84,7 +88,11 @@ class ProfilePatchBody(In):
     server_name: str | None = None
     auth: Annotated[Auth | None, Field(strict=False)] = None
     username: str | None = None
-    password: str | None = Field(None, json_schema_extra={"writeOnly": True})
+    password: str | None = Field(None, json_schema_extra={"writeOnly": True}, description="With oauth2 the client's.")
+    token_url: str | None = Field(None, description="With oauth2: where the access token is asked for.")
+    client_id: str | None = None
+    token_scope: str | None = None
+    token_audience: str | None = None
     envelope_sender: str | None = None
     sender_address: str | None = None
     sender_name: str | None = None
@@ -108,6 +116,10 @@ class ProfileOut(Out):
     auth: Auth
     username: str | None
     password_set: bool
+    token_url: str | None
+    client_id: str | None
+    token_scope: str | None
+    token_audience: str | None
     envelope_sender: str | None
     sender_address: str | None
     sender_name: str | None
@@ -271,7 +283,7 @@ class MessageList(Out):
     next: str | None = Field(description="Give it as `before` to get the page after this one.")
 
 
-# --- keys, tenants, sandbox
+# --- keys, tenants
 
 
 class NewKeyBody(In):
@@ -280,11 +292,13 @@ class NewKeyBody(In):
         None, description="Null means all that the calling key has."
     )
     expires_in: int | None = Field(None, ge=60, description="Seconds; null never expires.")
+    email: str | None = Field(None, description="Whose it is: where the test mail of some products goes.")
 
 
 class KeyOut(Out):
     id: str
     name: str
+    email: str | None
     tenant: str | None = Field(description="Null is the whole installation.")
     permissions: list[Permission]
     created_at: str
@@ -314,37 +328,3 @@ class TenantOut(Out):
 
 class TenantList(Out):
     tenants: list[TenantOut]
-
-
-class CaughtOut(Out):
-    id: str
-    received_at: str
-    envelope_sender: str
-    recipients: list[str]
-    subject: str
-
-
-class CaughtAttachmentOut(Out):
-    filename: str
-    content_type: str
-    size: int
-
-
-class CaughtDetailOut(CaughtOut):
-    sender: str = Field(serialization_alias="from")
-    to: str
-    date: str
-    message_id: str
-    text: str | None
-    html: str | None
-    attachments: list[CaughtAttachmentOut]
-    source: str
-
-
-class CaughtList(Out):
-    messages: list[CaughtOut]
-    next: str | None
-
-
-class Emptied(Out):
-    removed: int

@@ -3,13 +3,48 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 
 from postroom.smtp.sandbox import read
 from postroom.store.caught import CaughtRead
-from postroom.web.api.models import CaughtAttachmentOut, CaughtDetailOut, CaughtList, CaughtOut, Emptied, moment
+from postroom.web.api.models import Out, moment
 from postroom.web.callers import NativeCaller, NativeTenant, TheRoom
 
 router = APIRouter(tags=["sandbox"])
+
+
+class CaughtOut(Out):
+    id: str
+    received_at: str
+    envelope_sender: str
+    recipients: list[str]
+    subject: str
+
+
+class CaughtAttachmentOut(Out):
+    filename: str
+    content_type: str
+    size: int
+
+
+class CaughtDetailOut(CaughtOut):
+    sender: str = Field(serialization_alias="from")
+    to: str
+    date: str
+    message_id: str
+    text: str | None
+    html: str | None
+    attachments: list[CaughtAttachmentOut]
+    source: str
+
+
+class CaughtList(Out):
+    messages: list[CaughtOut]
+    next: str | None
+
+
+class Emptied(Out):
+    removed: int
 
 
 @router.get("/sandbox/messages", summary="The mails that the sandbox caught, newest first")

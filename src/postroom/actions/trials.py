@@ -1,0 +1,142 @@
+"""Trials: settings tried by sending a real mail through the delivery code, stored or as typed, at once or as a job."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from postroom.actions.profiles import Change, Profiles
+from postroom.domain.access import Caller, Permission
+from postroom.domain.address import Address
+from postroom.domain.delivery import SECOND, Outcome, Sent, Stage
+from postroom.domain.message import Draft, Envelope, Mailbox
+from postroom.domain.problems import Invalid
+from postroom.domain.profile import Profile
+from postroom.domain.recipients import recipient_filter
+from postroom.domain.tenant import Tenant
+from postroom.domain.trial import Job, TestMail, Verdict
+from postroom.smtp.compose import compose
+from postroom.smtp.route import Route, Timeouts
+from postroom.smtp.send import send
+from postroom.store import audit, trials
+from postroom.store.database import Database
+from postroom.store.ids import new_id
+
+AT_ONCE = Timeouts(connect=3.0, reply=3.0, dot=3.0, attempt=3.4)  # one product's client waits 5 s for the whole answer
+AS_JOB = Timeouts(connect=10.0, reply=20.0, dot=20.0, attempt=30.0)
+
+
+class Trials:
+    def __init__(self, database: Database, profiles: Profiles) -> None:
+        self._database = database
+        self._profiles = profiles
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def now(
+        self, caller: Caller, tenant: Tenant, profile_id: int | None, change: Change | None, mail: TestMail, *,
+        clear_if_moved: bool = False,
+    ) -> Verdict:  # fmt: skip
+        """Try the settings as they would be after `change` (None: as they are), without saving them.
+
+        Raises Invalid, SecretNeeded (the stored secret is not tried at another destination), NotFound.
+        """
+        route = await self._profiles.route_with(caller, tenant, profile_id, change, clear_if_moved=clear_if_moved)
+        recipient = _recipient(caller, mail)
+        await self._note(caller, tenant, recipient)
+        return await _try(replace(route, timeouts=AT_ONCE), recipient, mail)
+
+    async def start(self, caller: Caller, tenant: Tenant, mail: TestMail) -> Job:
+        """Try the stored settings as a job; while one runs, that one is meant."""
+        caller.require(Permission.SETTINGS_CHECK)
+        running = await self._database.read(
+            lambda connection: trials.find(connection, tenant.id, self._oldest(connection))
+        )
+        if running is not None and running.verdict is None:
+            return running
+        job = await self._database.write(
+            lambda connection: trials.start(connection, tenant.id, self._database.now(connection))
+        )
+        task = asyncio.create_task(self._run(caller, tenant, mail, job))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return job
+
+    def _begin(self, connection: Connection, tenant: Tenant) -> tuple[Job, bool]:
+        running = trials.find(connection, tenant.id, self._oldest(connection))
+        if running is not None and running.verdict is None:
+            return running, False
+        return trials.start(connection, tenant.id, self._database.now(connection)), True
+
+    async def status(self, caller: Caller, tenant: Tenant) -> Job | None:
+        """How far the tenant's job is. Its end is told once."""
+        caller.require(Permission.SETTINGS_CHECK)
+        return await self._database.write(
+            lambda connection: trials.take(connection, tenant.id, self._oldest(connection))
+        )
+
+    async def _run(self, caller: Caller, tenant: Tenant, mail: TestMail, job: Job) -> None:
+        verdict = Verdict(Stage.SETTINGS, "internal", "Something went wrong here; it is in the server's log.")
+        try:
+            route = await self._profiles.route_with(caller, tenant, None, None)
+            recipient = _recipient(caller, mail)
+            await self._note(caller, tenant, recipient)
+            await self._database.write(lambda connection: trials.reach(connection, job.id, Stage.CONNECT))
+            verdict = await _try(replace(route, timeouts=AS_JOB), recipient, mail)
+        except Invalid as problem:
+            verdict = Verdict(Stage.SETTINGS, problem.code, problem.message)
+        finally:
+            await self._database.write(lambda connection: trials.end(connection, job.id, verdict))
+
+    async def _note(self, caller: Caller, tenant: Tenant, recipient: Address) -> None:
+        def note(connection: Connection) -> None:
+            now = self._database.now(connection)
+            audit.note(connection, caller, "settings.tried", str(recipient), tenant_id=tenant.id, now=now)
+
+        await self._database.write(note)
+
+    def _oldest(self, connection: Connection) -> int:
+        return self._database.now(connection) - int(2 * AS_JOB.attempt * SECOND)
+
+
+def _recipient(caller: Caller, mail: TestMail) -> Address:
+    if mail.recipient is not None:
+        return Address.parse(mail.recipient, "recipient")
+    if caller.email is None:
+        raise Invalid(
+            "recipient", f'The key "{caller.name}" has no e-mail address to send the test to: make one with an address.'
+        )
+    return Address.parse(caller.email, "recipient")
+
+
+async def _try(route: Route, recipient: Address, mail: TestMail) -> Verdict:
+    settings = route.profile
+    if settings.sender_address is None:
+        return Verdict(Stage.SETTINGS, "settings.no_sender", "The settings name no sender.")
+    if not recipient_filter(settings.recipient_filter).allows(recipient):
+        return Verdict(Stage.POLICY, "policy.filtered", "The recipient filter does not allow this address.")
+    envelope = Envelope(settings.mail_from or settings.sender_address, (str(recipient),))
+    attempt = await send(route, envelope, _composed(settings, recipient, mail))
+    return _verdict(attempt.outcomes[str(recipient)])
+
+
+def _composed(settings: Profile, recipient: Address, mail: TestMail) -> bytes:
+    now = time.time_ns() // 1000
+    sender = Mailbox(Address.parse(settings.sender_address or ""), settings.sender_name)
+    reply_to = settings.reply_to_address
+    draft = Draft(
+        to=(Mailbox(recipient),), subject=mail.subject, text=mail.text, headers={"Auto-Submitted": "auto-generated"}
+    )
+    return compose(
+        draft,
+        sender=sender,
+        reply_to=Mailbox(Address.parse(reply_to), settings.reply_to_name) if reply_to else None,
+        message_id=f"<{new_id(now)}@{sender.address.domain}>",
+        date=now,
+    )
+
+
+def _verdict(outcome: Outcome) -> Verdict:
+    if isinstance(outcome, Sent):
+        return Verdict(outcome.stage)
+    return Verdict(outcome.stage, outcome.code, outcome.message)
