@@ -1,5 +1,6 @@
 """`postroom profile`: a tenant's SMTP settings."""
 
+import json
 from typing import Annotated, Any
 
 import typer
@@ -7,7 +8,7 @@ import typer
 from postroom.cli.connection import at
 from postroom.cli.invocation import AsJson, ask
 from postroom.cli.output import facts, note, say, show, table
-from postroom.cli.settings import Settings
+from postroom.cli.settings import Settings, fields_in
 from postroom.cli.spread import spread
 
 commands = typer.Typer(no_args_is_help=True, help="Profiles: the SMTP settings that mail leaves with.")
@@ -33,9 +34,19 @@ def every(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 
 @commands.command("show")
-def one(ctx: typer.Context, profile: Id = DEFAULT, as_json: AsJson = False) -> None:
+def one(
+    ctx: typer.Context,
+    profile: Id = DEFAULT,
+    dialect: Annotated[
+        str | None, typer.Option("--as", metavar="DIALECT", help="In a product's words, and what those would lose.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """One profile. A password is never shown, only whether there is one."""
-    show(ask(ctx, "GET", at("profiles", profile)), _facts, as_json=as_json)
+    if dialect is None:
+        show(ask(ctx, "GET", at("profiles", profile)), _facts, as_json=as_json)
+    else:
+        show(ask(ctx, "GET", at("profiles", profile, "as", dialect)), _converted, as_json=as_json)
 
 
 @commands.command("set")
@@ -43,11 +54,22 @@ def one(ctx: typer.Context, profile: Id = DEFAULT, as_json: AsJson = False) -> N
 def change(
     ctx: typer.Context,
     settings: Settings,
-    profile: Id = DEFAULT,
+    profile: Annotated[str, typer.Argument(metavar="[ID]", help="A profile's number; with --from the FILE.")] = DEFAULT,
     name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
+    dialect: Annotated[
+        str | None, typer.Option("--from", metavar="DIALECT", help="Read FILE (- is stdin) in a product's words.")
+    ] = None,
+    target: Annotated[str, typer.Option("--profile", metavar="ID", help="With --from: which one.")] = DEFAULT,
     as_json: AsJson = False,
 ) -> None:
     """Change what is named and leave the rest; an empty value clears. Makes the default profile if there is none."""
+    if dialect is not None:
+        if settings.said() or name:
+            raise typer.BadParameter("--from reads everything from FILE: leave the other options out.")
+        said = fields_in(profile, "FILE")
+        show(ask(ctx, "PUT", at("profiles", a_profile(target), "from", dialect), said), _facts, as_json=as_json)
+        return
+    a_profile(profile)
     body = settings.said() | ({"name": name} if name else {})
     if not body:
         raise typer.BadParameter("say what to change, for example --host smtp.example.com --port 587.")
@@ -119,3 +141,9 @@ def _login(profile: Any) -> str:
 def _mailbox(profile: Any, which: str) -> str:
     address, name = profile[f"{which}_address"], profile[f"{which}_name"]
     return f"{name} <{address}>" if name and address else address or ""
+
+
+def _converted(answer: Any) -> None:
+    say(json.dumps(answer["settings"], indent=2, ensure_ascii=False))
+    for each in answer["lost"]:
+        note(f"{answer['dialect']} can't say {each['field']}: {each['is']} would become {each['becomes']}", "yellow")

@@ -49,7 +49,7 @@ class Settings:
         """Raises BadParameter when two options contradict each other, Invalid when a file can't be used."""
         self._check()
         named = {name: _word(getattr(self, name)) for name in _DIRECT if getattr(self, name) is not None}
-        return (_fields(self.from_json) if self.from_json else {}) | named | self._from_elsewhere()
+        return (fields_in(self.from_json, "--from-json") if self.from_json else {}) | named | self._from_elsewhere()
 
     def _from_elsewhere(self) -> dict[str, Any]:
         said: dict[str, Any] = {}
@@ -82,13 +82,14 @@ def _word(value: Any) -> Any:
     return None if value == "" else value
 
 
-def _fields(path: str) -> dict[str, Any]:
+def fields_in(path: str, option: str) -> dict[str, Any]:
+    """The JSON object in a file. Raises Invalid."""
     try:
-        said = json.loads(read_bytes(path, "--from-json"))
+        said = json.loads(read_bytes(path, option))
     except ValueError:
-        raise Invalid("--from-json", f"--from-json: {path} is not JSON.") from None
+        raise Invalid(option, f"{option}: {path} is not JSON.") from None
     if not isinstance(said, dict):
-        raise Invalid("--from-json", f"--from-json: {path} must be one JSON object.")
+        raise Invalid(option, f"{option}: {path} must be one JSON object.")
     return said
 
 

@@ -2,5 +2,14 @@
 
 from postroom.dialects.dialect import Dialect
 from postroom.dialects.threadfix import ThreadFix
+from postroom.domain.problems import NotFound
 
 ALL: tuple[Dialect, ...] = (ThreadFix(),)
+
+
+def by_name(name: str) -> Dialect:
+    """Raises NotFound."""
+    for dialect in ALL:
+        if dialect.name == name:
+            return dialect
+    raise NotFound(f"There is no such dialect; there are {', '.join(each.name for each in ALL)}.")

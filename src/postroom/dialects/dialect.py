@@ -11,7 +11,7 @@ import base64
 import binascii
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, Field, dataclass, field, fields
 from enum import Enum, auto
 from typing import Any, ClassVar, Protocol
 
@@ -28,7 +28,7 @@ from postroom.domain.problems import (
     Unauthenticated,
     Unavailable,
 )  # fmt: skip
-from postroom.domain.profile import Patch, Profile, apply, changed_fields
+from postroom.domain.profile import Patch, Profile
 from postroom.domain.secret import Secret
 from postroom.domain.trial import Job, TestMail, Verdict
 
@@ -288,4 +288,14 @@ class Dialect(ABC):
     def loss(self, profile: Profile) -> Mapping[str, tuple[Any, Any]]:
         """What a product that is told of `profile` in this dialect would not know: by field, what is and what it would
         take it for. Found by asking, not from a list."""
-        return changed_fields(profile, apply(None, self.read(self.write(profile))))
+        said = self.read(self.write(profile)).settings()
+        there = {f.name: said.get(f.name, _default(f)) or None for f in fields(Profile) if f.name != "extras"}
+        return {
+            name: (getattr(profile, name), value)
+            for name, value in there.items()
+            if (getattr(profile, name) or None) != value
+        }
+
+
+def _default(described: "Field[Any]") -> Any:
+    return None if described.default is MISSING else described.default

@@ -19,7 +19,7 @@ from postroom.actions.room import Room
 from postroom.dialects import ALL
 from postroom.domain.problems import Invalid, NoRoute, Problem
 from postroom.web import bodies, dialects, openapi, problems
-from postroom.web.api import keys, messages, profiles, sandbox, status, tenants
+from postroom.web.api import conversion, keys, messages, profiles, sandbox, status, tenants
 from postroom.web.callers import Surroundings
 from postroom.web.pages import sandbox as pages
 from postroom.web.territories import Territories
@@ -70,7 +70,7 @@ def _native() -> FastAPI:
         title="Postroom", version=__version__, summary="Outgoing-mail settings and mail: set, check, send, look up.",
         openapi_url=None, docs_url=None, redoc_url=None, servers=[{"url": "/v1"}],
     )  # fmt: skip
-    for noun in (*_NATIVE, sandbox, status):
+    for noun in (*_NATIVE, conversion, sandbox, status):
         app.include_router(noun.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _bad_parameter)

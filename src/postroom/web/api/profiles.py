@@ -43,14 +43,14 @@ async def create_profile(
     body: NewProfileBody = bodies.parse(NewProfileBody, await bodies.read(request, bodies.SETTINGS_OCTETS))
     stored = await room.profiles.create(caller, tenant, body.name, _whole(body), dialect=DIALECT)
     response.headers["location"] = f"/v1/profiles/{stored.id}"
-    return _tagged(response, stored)
+    return tagged(response, stored)
 
 
 @router.get("/profiles/{profile}", summary="One profile (an id, or `default`)")
 async def get_profile(
     profile: str, response: Response, room: TheRoom, caller: NativeCaller, tenant: NativeTenant
 ) -> ProfileOut:
-    return _tagged(response, await room.profiles.show(caller, tenant, which(profile)))
+    return tagged(response, await room.profiles.show(caller, tenant, which(profile)))
 
 
 @router.put("/profiles/{profile}", summary="Replace a profile's settings", openapi_extra=takes(ProfileBody))
@@ -62,7 +62,7 @@ async def put_profile(
     stored = await room.profiles.save(
         caller, tenant, which(profile), lambda _stored: _whole(body), dialect=DIALECT, if_revision=revision(if_match)
     )
-    return _tagged(response, stored)
+    return tagged(response, stored)
 
 
 @router.patch("/profiles/{profile}", summary="Change some of it", openapi_extra=takes(ProfilePatchBody))
@@ -79,7 +79,7 @@ async def patch_profile(
         stored = await room.profiles.arrange(
             caller, tenant, stored.id, name=body.name, make_default=body.default is True
         )
-    return _tagged(response, stored)
+    return tagged(response, stored)
 
 
 @router.delete("/profiles/{profile}", status_code=204, summary="Delete a profile that no mail waits for")
@@ -138,7 +138,8 @@ def shown(stored: StoredProfile) -> ProfileOut:
     )
 
 
-def _tagged(response: Response, stored: StoredProfile) -> ProfileOut:
+def tagged(response: Response, stored: StoredProfile) -> ProfileOut:
+    """The profile as answered, with its ETag."""
     response.headers["etag"] = f'"{stored.revision}"'
     return shown(stored)
 
