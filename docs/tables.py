@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from postroom.config import PREFIX, SECRETS, Config
 from postroom.dialects import ALL
 from postroom.dialects.dialect import Dialect
+from postroom.domain.profile import Auth, Profile, Security
 
 HERE = Path(__file__).parent
 _MARK = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -27,7 +30,7 @@ def routes(dialect: Dialect) -> str:
     return "\n".join(rows)
 
 
-def fields(dialect: Dialect) -> str:
+def wire_fields(dialect: Dialect) -> str:
     canonical = {product: ours for ours, product in dialect.words.items()}
     model = next(each.body for each in dialect.endpoints if each.body)
     rows = ["| field | in Postroom | required | note |", "|---|---|---|---|"]
@@ -37,11 +40,41 @@ def fields(dialect: Dialect) -> str:
     return "\n".join(rows)
 
 
+COMMON: dict[str, Any] = {"host": "smtp.company.example", "port": 587, "sender_address": "noreply@company.example"}
+LOGIN: dict[str, Any] = {"username": "mailer", "security": Security.STARTTLS}
+EXAMPLES = (
+    Profile(**COMMON, sender_name="Company", reply_to_address="help@company.example", reply_to_name="Help",
+            envelope_sender="bounce@company.example", recipient_filter="*@company.example", server_name="mx.example",
+            verify_certificate=False, ehlo_name="postroom.example", ca_certificates="PEM"),
+    Profile(**COMMON, security=Security.STARTTLS),
+    Profile(**COMMON | {"port": 465}, security=Security.TLS),
+    Profile(**COMMON | {"port": 2465}, security=Security.TLS),
+    Profile(**COMMON, **LOGIN, auth=Auth.PASSWORD),
+    Profile(**COMMON, **LOGIN, auth=Auth.NTLM),
+    Profile(**COMMON, **LOGIN, auth=Auth.OAUTH2, token_url="https://login.example/token", client_id="client",
+            token_scope="send", token_audience="mail"),
+)  # fmt: skip
+
+
+def survival(dialect: Dialect, name: str) -> str:
+    """Whether a field set in this dialect is what was meant: yes, partly (some values only) or no."""
+    telling = [each for each in EXAMPLES if getattr(each, name) != getattr(Profile(**COMMON), name)]
+    kept = [name not in dialect.loss(each) for each in telling or EXAMPLES]
+    return "yes" if all(kept) else "partly" if any(kept) else "no"
+
+
+def words() -> str:
+    names = [f.name for f in fields(Profile) if f.name != "extras"]
+    rows = [f"| field | {' | '.join(each.name for each in ALL)} |", f"|---|{'---|' * len(ALL)}"]
+    rows += [f"| `{name}` | {' | '.join(survival(each, name) for each in ALL)} |" for name in names]
+    return "\n".join(rows)
+
+
 def table(name: str) -> str:
     kind, _, dialect = name.partition(" ")
-    if kind == "config":
-        return config()
-    makers: dict[str, Callable[[Dialect], str]] = {"routes": routes, "fields": fields}
+    if kind in ("config", "words"):
+        return config() if kind == "config" else words()
+    makers: dict[str, Callable[[Dialect], str]] = {"routes": routes, "fields": wire_fields}
     return makers[kind](next(each for each in ALL if each.name == dialect))
 
 

@@ -1,9 +1,9 @@
 """/v1/profiles/{profile}/as/{dialect} and …/from/{dialect}"""
 
 import pytest
-from serving import House
 
 from postroom.dialects import ALL
+from serving import House
 
 RICH = {
     "host": "smtp.company.example", "port": 2465, "security": "tls", "auth": "password", "username": "mailer",

@@ -235,6 +235,10 @@ class Dialect(ABC):
     def refuse(self, problem: Problem) -> Reply:
         """The answer to anything that is wrong, in the product's envelope."""
 
+    def enclose(self, fields: Mapping[str, Json]) -> Json:
+        """The body that a client of the product sends to set these fields."""
+        return fields
+
     @abstractmethod
     def unwrap(self, status: int, body: Json) -> Fields:
         """The fields in an answer of the real product. Raises Unavailable with its words if it says no."""
