@@ -38,7 +38,8 @@ def build(dialect: Dialect) -> FastAPI:
             status_code=endpoint.status,
             summary=endpoint.summary,
             responses={**refusals, endpoint.status: {"model": endpoint.answer} if endpoint.answer else {}},
-            openapi_extra=openapi.takes(endpoint.body, media=endpoint.takes) if endpoint.body else None,
+            openapi_extra=openapi.path_parameters(endpoint.path)
+            | (openapi.takes(endpoint.body, media=endpoint.takes) if endpoint.body else {}),
         )
 
     async def no_route(_request: Request, _error: Exception) -> Response:

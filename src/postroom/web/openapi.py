@@ -1,5 +1,6 @@
 """OpenAPI for bodies that we parse ourselves, and the offline documentation pages."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -25,6 +26,14 @@ def takes(
         choices.append({"type": "array", "items": choices[0]})
     schema = choices[0] if len(choices) == 1 else {"oneOf": choices}
     return {"requestBody": {"required": True, "content": {each: {"schema": schema} for each in media}}}
+
+
+def path_parameters(path: str) -> dict[str, Any]:
+    """The `openapi_extra` that names the parameters in a path whose function doesn't."""
+    names = re.findall(r"{(\w+)}", path)
+    return {
+        "parameters": [{"name": each, "in": "path", "required": True, "schema": {"type": "string"}} for each in names]
+    }
 
 
 def document(

@@ -20,11 +20,16 @@ from postroom.dialects import ALL
 from postroom.domain.problems import Invalid, NoRoute, Problem
 from postroom.web import bodies, dialects, openapi, problems
 from postroom.web.api import conversion, keys, messages, profiles, sandbox, status, tenants
+from postroom.web.api.models import ProblemOut
 from postroom.web.callers import Surroundings
 from postroom.web.pages import sandbox as pages
 from postroom.web.territories import Territories
 
 _NATIVE = (profiles, messages, keys, tenants)
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ProblemOut, "content": {"application/problem+json": {}}}
+    for status in (400, 401, 403, 404, 409, 412, 413, 500, 503)
+}
 _BEARER = {"key": {"type": "http", "scheme": "bearer"}}
 
 # Everything is served from here, nothing may be framed, and no script runs that is not a file of ours.
@@ -68,7 +73,7 @@ def build(room: Room, health: Health, surroundings: Surroundings) -> ASGIApp:
 def _native() -> FastAPI:
     app = FastAPI(
         title="Postroom", version=__version__, summary="Outgoing-mail settings and mail: set, check, send, look up.",
-        openapi_url=None, docs_url=None, redoc_url=None, servers=[{"url": "/v1"}],
+        openapi_url=None, docs_url=None, redoc_url=None, servers=[{"url": "/v1"}], responses=_REFUSALS,
     )  # fmt: skip
     for noun in (*_NATIVE, conversion, sandbox, status):
         app.include_router(noun.router)

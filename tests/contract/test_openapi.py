@@ -1,0 +1,46 @@
+"""Every OpenAPI document against the server that it describes: at least a thousand made-up requests each.
+
+Takes minutes, so it is not part of `./test`; CI runs it with `./test -m contract`.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from postroom.dialects import ALL
+from postroom.domain.secret import Secret
+from serving import ADMIN_KEY, Server
+
+pytestmark = pytest.mark.contract
+
+CHECKS = (
+    "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance",
+    "ignored_auth",
+)  # fmt: skip
+LEAST = 1_000
+KEYS = {"v1": {"authorization": f"Bearer {ADMIN_KEY}"}} | {
+    dialect.name: dict(dialect.key_styles[0].attach(Secret(ADMIN_KEY))) for dialect in ALL
+}
+
+
+@pytest.mark.parametrize("document", KEYS)
+def test_no_made_up_request_gets_an_answer_outside_the_document(tmp_path: Path, document: str):
+    with Server(tmp_path, log_level="info") as server:
+        described = server.client.get(f"/docs/{document}/openapi.json").json()
+        operations = sum(len(verbs) for verbs in described["paths"].values())
+        base = server.url + (described.get("servers") or [{"url": ""}])[0]["url"]
+        headers = [f"--header={name}: {value}" for name, value in KEYS[document].items()]
+        command = [
+            str(Path(sys.executable).parent / "schemathesis"), "run", f"{server.url}/docs/{document}/openapi.json",
+            f"--url={base}", f"--checks={','.join(CHECKS)}", "--phases=coverage,fuzzing", "--no-color",
+            f"--max-examples={max(30, LEAST // operations)}", *headers,
+        ]  # fmt: skip
+        found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+        tried = re.search(r"([\d,]+) generated", found.stdout)
+        assert found.returncode == 0, found.stdout[-6000:]
+        assert tried
+        assert int(tried[1].replace(",", "")) >= LEAST
+        assert "request_failed" not in server.logged()
