@@ -27,7 +27,7 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from postroom.domain.problems import Unavailable
 
@@ -117,7 +117,7 @@ class Database:
             self._held.close()
 
     def _read(self, ask: Callable[[Connection], T]) -> T:
-        with self.readers.connect() as connection:
+        with _connected(self.readers) as connection:
             return ask(connection)
 
     def _write_until_stopped(self) -> None:
@@ -171,7 +171,7 @@ class Database:
         # is reported, never repeated (PostgreSQL's fsync lesson of 2018; security-reliability.md section 2).
         of_all = True
         try:
-            with self.writer.connect() as connection:
+            with _connected(self.writer) as connection:
                 connection.begin()
                 of_all = False
                 for batch, ours in _by_kind(jobs):
@@ -192,6 +192,13 @@ class _NotCommitted(Exception):
         super().__init__(str(cause))
         self.cause = cause
         self.of_all = of_all
+
+
+def _connected(engine: Engine) -> Connection:
+    try:
+        return engine.connect()
+    except SQLAlchemyError as error:
+        raise Unavailable("The database can't be reached: try again in a moment.") from error
 
 
 def _is_passing(error: BaseException) -> bool:
