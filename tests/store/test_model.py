@@ -162,7 +162,7 @@ class Walk:
             it.state = state
 
     async def put_back(self) -> None:
-        seconds = self.dice.choice([0, 1, 20, 90, 3600])
+        seconds = self.dice.choice([0, 5, 20, 20, 90, 3600])
         counts = self.dice.chance(50)
         in_doubt = self.dice.chance(50)
         claim = self.some_claim()
@@ -196,7 +196,7 @@ class Walk:
                 it.due_at = min(it.due_at, self.now)
 
     async def time_passes(self) -> None:
-        seconds = self.dice.choice([1, 10, 50, 60, 61, 3600])
+        seconds = self.dice.choice([1, 5, 20, 20, 50, 60, 61, 3600])
         self.room.clock.forward(seconds)
 
     async def rest(self) -> None:
