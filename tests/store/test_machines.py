@@ -48,9 +48,9 @@ async def all_sent(room: Room) -> bool:
 
 
 async def test_four_machines_empty_twenty_lanes_and_send_each_mail_once(
-    new_postgresql: Callable[[], str], tmp_path: Path
+    migrated_postgresql: Callable[[], str], tmp_path: Path
 ) -> None:
-    room = Room(new_postgresql(), tmp_path)
+    room = Room(migrated_postgresql(), tmp_path)
     lanes = await room.lanes(20)
     await asyncio.gather(*(room.accept_many(each, 100) for each in lanes))
     sent: list[list[str]] = [[] for _ in range(MACHINES)]
@@ -68,10 +68,10 @@ async def test_four_machines_empty_twenty_lanes_and_send_each_mail_once(
 
 
 async def test_what_four_machines_accept_retry_and_deliver_at_once_is_all_sent_once(
-    new_postgresql: Callable[[], str], tmp_path: Path
+    migrated_postgresql: Callable[[], str], tmp_path: Path
 ) -> None:
     """The clock stands still: a wake-up that got lost would stay lost."""
-    room = Room(new_postgresql(), tmp_path)
+    room = Room(migrated_postgresql(), tmp_path)
     lanes = await room.lanes(6)
     each_accepts, total = 150, MACHINES * 150
     sent: list[list[str]] = [[] for _ in range(MACHINES)]
@@ -103,9 +103,9 @@ async def test_what_four_machines_accept_retry_and_deliver_at_once_is_all_sent_o
 
 
 async def test_machines_that_report_save_accept_and_claim_crosswise_come_to_no_standoff(
-    new_postgresql: Callable[[], str], tmp_path: Path
+    migrated_postgresql: Callable[[], str], tmp_path: Path
 ) -> None:
-    room = Room(new_postgresql(), tmp_path)
+    room = Room(migrated_postgresql(), tmp_path)
     lanes = await room.lanes(4)
 
     async def work(room: Room, n: int) -> None:

@@ -46,16 +46,16 @@ def tables(connection: Connection) -> dict[str, object]:
     }
 
 
-def test_migrated_tables_are_those_of_the_schema(url: str) -> None:
-    engine = engine_for(url)
+def test_migrated_tables_are_those_of_the_schema(empty_url: str) -> None:
+    engine = engine_for(empty_url)
     migrate(engine)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
 
 
-def test_migrated_tables_are_spelled_like_freshly_made_ones(url: str) -> None:
-    engine = engine_for(url)
+def test_migrated_tables_are_spelled_like_freshly_made_ones(empty_url: str) -> None:
+    engine = engine_for(empty_url)
     migrate(engine)
     with engine.connect() as connection:
         migrated = tables(connection), indexes(connection)
@@ -68,8 +68,8 @@ def test_migrated_tables_are_spelled_like_freshly_made_ones(url: str) -> None:
         assert (tables(connection), indexes(connection)) == migrated
 
 
-def test_the_queue_is_clustered_and_its_indexes_are_partial(url: str) -> None:
-    engine = engine_for(url)
+def test_the_queue_is_clustered_and_its_indexes_are_partial(empty_url: str) -> None:
+    engine = engine_for(empty_url)
     migrate(engine)
     with engine.connect() as connection:
         found = indexes(connection)
@@ -80,8 +80,8 @@ def test_the_queue_is_clustered_and_its_indexes_are_partial(url: str) -> None:
             assert "WITHOUT ROWID" in made
 
 
-def test_upgrading_twice_changes_nothing(url: str) -> None:
-    engine = engine_for(url)
+def test_upgrading_twice_changes_nothing(empty_url: str) -> None:
+    engine = engine_for(empty_url)
     migrate(engine)
     with engine.begin() as connection:
         connection.execute(text("INSERT INTO fact (name, value) VALUES ('a', 'kept')"))
@@ -92,8 +92,8 @@ def test_upgrading_twice_changes_nothing(url: str) -> None:
         assert connection.execute(text("SELECT value FROM fact")).scalar_one() == "kept"
 
 
-def test_every_migration_can_be_taken_back_and_done_again(url: str) -> None:
-    engine = engine_for(url)
+def test_every_migration_can_be_taken_back_and_done_again(empty_url: str) -> None:
+    engine = engine_for(empty_url)
     migrate(engine)
     with engine.connect() as connection:
         before = tables(connection), indexes(connection)

@@ -20,7 +20,7 @@ from .room import DAY, LEASE, NOW, Lane, Room
 T = TypeVar("T")
 LANES = 3
 EVENTS = 80
-SEEDS = {"sqlite": range(60), "postgresql": range(20)}
+SEEDS = {"sqlite": range(40), "postgresql": range(15)}
 
 OF_CLAIMS = ("mark", "mark", "finish", "put_back", "put_back", "put_back", "renew", "release")
 OF_MESSAGES = ("cancel", "requeue", "hasten")
