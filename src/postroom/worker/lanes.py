@@ -74,14 +74,14 @@ class Lanes:
         lane = self._lanes.get(stored.lane)
         failures = lane.failures if lane else stored.failures
         if failure is None:
-            return self._went_well(stored.lane, lane)
+            return self._went_well(stored, lane)
         if lane is not None and lane.rests_until > now:  # one of many that failed together: counted once
             return None
         pause = rest(failure.scope, failures + 1, dice)
         if lane is not None:
             lane.window, lane.failures, lane.rests_until, lane.trouble = 1, failures + 1, now + pause, failure.message
         log.lane_rests(stored.lane, failure.code, failures + 1, pause / SECOND)
-        return LaneReport(stored.lane, failures + 1, now + pause, failure.message)
+        return LaneReport(stored.lane, failures + 1, stored.revision, now + pause, failure.message)
 
     def forget_idle(self) -> None:
         """Lanes that hold nothing and have no connection standing."""
@@ -102,12 +102,12 @@ class Lanes:
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
-    def _went_well(self, lane_id: int, lane: Lane | None) -> LaneReport | None:
+    def _went_well(self, stored: StoredProfile, lane: Lane | None) -> LaneReport | None:
         if lane is None:
             return None
         lane.window = min(lane.window * 2, WIDEST_WINDOW)
         if not lane.failures and not lane.trouble:
             return None
         lane.failures, lane.rests_until, lane.trouble = 0, 0, None
-        log.lane_well(lane_id)
-        return LaneReport(lane_id, 0)
+        log.lane_well(stored.lane)
+        return LaneReport(stored.lane, 0, stored.revision)
