@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -108,6 +109,15 @@ def test_the_mirror_rule_a_field_that_comes_back_as_shown_is_no_change(dialect: 
 
 
 @each_dialect
+@given(profile=profiles())
+def test_what_others_keep_for_themselves_survives_it(dialect: Dialect, profile: Profile):
+    kept = {"another": {"field": 1}}
+    before = replace(profile, extras=kept | {dialect.name: {"field": 2}})
+    said = replace(dialect.read(as_json(dialect.write(profile))), extras={dialect.name: {"field": 3}})
+    assert apply(before, dialect.change(said, before)).extras == kept | {dialect.name: {"field": 3}}
+
+
+@each_dialect
 @pytest.mark.parametrize("kind", list(every_problem()), ids=lambda kind: kind.__name__)
 def test_every_problem_has_a_reply_in_the_products_envelope(dialect: Dialect, kind: type[Problem]):
     reply = dialect.refuse(made(kind))
@@ -120,7 +130,7 @@ def test_every_problem_has_a_reply_in_the_products_envelope(dialect: Dialect, ki
 @given(profile=profiles())
 def test_what_reply_wraps_unwrap_undoes(dialect: Dialect, profile: Profile):
     for endpoint in shows(dialect):
-        reply = dialect.reply(endpoint, Asked(), Standing(profile))
+        reply = dialect.reply(endpoint, Asked(headers=dialect.dial_headers), Standing(profile))
         assert dialect.read(dialect.unwrap(reply.status, as_json(reply.body))) == dialect.shown(profile)
 
 
@@ -154,7 +164,7 @@ async def test_we_can_dial_what_we_serve(dialect: Dialect, house: House):
     key = Secret(await house.key())
     for style in dialect.key_styles:
         for save in saves(dialect):
-            headers = dict(style.attach(key))
+            headers = {**dialect.dial_headers, **style.attach(key)}
             body = dialect.write(PROFILE, Secret(PASSWORD))
             answer = await house.client.request(save.method, path(save), json=body, headers=headers)
             assert answer.status_code == 200, answer.text

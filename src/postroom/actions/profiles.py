@@ -53,6 +53,10 @@ class Profiles:
         find = profiles.find if profile_id is None else profiles.get
         return await self._database.read(lambda connection: find(connection, tenant.id, profile_id))
 
+    async def are_none(self, tenant: Tenant) -> bool:
+        """Whether the tenant has no settings yet."""
+        return await self._database.read(lambda connection: profiles.find(connection, tenant.id, None)) is None
+
     async def every(self, caller: Caller, tenant: Tenant) -> list[StoredProfile]:
         caller.require(Permission.SETTINGS_READ)
         return await self._database.read(lambda connection: profiles.every(connection, tenant.id))

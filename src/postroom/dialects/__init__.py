@@ -1,10 +1,11 @@
 """The products' wire languages for SMTP settings: one file each, pure translation in both directions."""
 
 from postroom.dialects.dialect import Dialect
+from postroom.dialects.keyfactor import Keyfactor
 from postroom.dialects.threadfix import ThreadFix
 from postroom.domain.problems import NotFound
 
-ALL: tuple[Dialect, ...] = (ThreadFix(),)
+ALL: tuple[Dialect, ...] = (ThreadFix(), Keyfactor())
 
 
 def by_name(name: str) -> Dialect:

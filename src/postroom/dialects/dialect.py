@@ -9,9 +9,10 @@ found by asking: whatever changes in `apply(p, read(write(p)))`. How to add one:
 
 import base64
 import binascii
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from enum import Enum, auto
 from typing import Any, ClassVar, Protocol
 
@@ -28,7 +29,7 @@ from postroom.domain.problems import (
     Unauthenticated,
     Unavailable,
 )  # fmt: skip
-from postroom.domain.profile import Patch, Profile
+from postroom.domain.profile import KEEP, Patch, Profile
 from postroom.domain.secret import Secret
 from postroom.domain.trial import Job, TestMail, Verdict
 
@@ -198,11 +199,13 @@ class Dialect(ABC):
     clear_if_moved: ClassVar[bool] = False  # the product clears a secret whose destination changed, instead of refusing
     error: ClassVar[type[BaseModel]]  # the model of its refusals
     key_styles: ClassVar[tuple[KeyStyle, ...]]
+    dial_headers: ClassVar[Mapping[str, str]] = {}  # what a request to the real product carries beside the key
     endpoints: ClassVar[tuple[Endpoint, ...]]
     words: ClassVar[Mapping[str, str]]  # canonical field -> the product's, to name a field in its words
 
     def admit(self, asked: Asked) -> None:  # noqa: B027  most dialects have nothing to add
-        """Raises NoRoute for a path that fits an endpoint but isn't the product's (an unknown version, say)."""
+        """Raises NoRoute for a path that fits an endpoint but isn't the product's (an unknown version, say), and
+        Invalid for a header that can't be so."""
 
     def fields(self, asked: Asked) -> Fields | None:
         """Where the settings stand in a request; None when it says nothing of them. Raises Invalid when they aren't an
@@ -221,7 +224,8 @@ class Dialect(ABC):
 
     @abstractmethod
     def read(self, fields: Fields) -> Patch:
-        """What the product's fields say. Raises Invalid, naming the product's field."""
+        """What the product's fields say. Raises Invalid, naming the product's field. `extras` is the whole of this
+        dialect's own (`{}`: none); what others keep there, `change` adds."""
 
     @abstractmethod
     def write(self, profile: Profile, secret: Secret | None = None) -> dict[str, Json]:
@@ -286,8 +290,17 @@ class Dialect(ABC):
         return self.read(self.write(profile)) if profile is not None else Patch()
 
     def change(self, patch: Patch, stored: Profile | None) -> Patch:
-        """What a patch in this dialect really changes: less what comes back as it was shown."""
-        return patch.without(self.shown(stored))
+        """What a patch in this dialect really changes: less what comes back as it was shown, and without touching
+        what other dialects keep in `extras`."""
+        said = patch.without(self.shown(stored))
+        if said.extras is KEEP or stored is None:
+            return said
+        others = {name: kept for name, kept in stored.extras.items() if name != self.name}
+        return replace(said, extras={**others, **said.extras})
+
+    def encode(self, body: Json) -> bytes:
+        """A reply's body as the product spells JSON."""
+        return json.dumps(body, ensure_ascii=False).encode()
 
     def loss(self, profile: Profile) -> Mapping[str, tuple[Any, Any]]:
         """What a product that is told of `profile` in this dialect would not know: by field, what is and what it would

@@ -3,9 +3,10 @@
 Used as pydantic field types, so that they also describe themselves in each dialect's OpenAPI document.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema, model_validator
 
 from postroom.domain.problems import Invalid
 from postroom.domain.profile import Security
@@ -19,6 +20,38 @@ class Wire(BaseModel):
     """A body on the wire; members it doesn't know are ignored, as the products do."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+
+class AnyCase(Wire):
+    """Its members may be spelled in any case, as .NET takes them."""
+
+    @classmethod
+    def spelled(cls, said: Mapping[str, Any]) -> dict[str, Any]:
+        """The members as the product spells them. Raises Invalid when one is there in two spellings."""
+        names = {name.lower(): name for name in cls.model_fields}
+        found = {names.get(str(name).lower(), name): value for name, value in said.items()}
+        if len(found) != len(said):
+            raise Invalid("body", "The request body names a field twice.")
+        return found
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spelled(cls, said: Any) -> Any:
+        return cls.spelled(said) if isinstance(said, Mapping) else said
+
+
+def null_is(default: Any) -> BeforeValidator:
+    """A field where null is as good as nothing."""
+    return BeforeValidator(lambda value: default if value is None else value)
+
+
+def whole(value: Any) -> int:
+    """A number, or a text that is one. Raises ValueError."""
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value.strip()) <= 9:
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError("This must be a whole number.")
 
 
 def _text(value: Any) -> Any:
@@ -52,6 +85,7 @@ Password = Annotated[str | None, WithJsonSchema({"anyOf": [{"type": "string"}, {
 Flag = Annotated[
     bool, BeforeValidator(_flag), WithJsonSchema({"anyOf": [{"type": "boolean"}, {"enum": ["true", "false"]}]})
 ]
+Number = Annotated[int, BeforeValidator(whole), WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]})]
 Port = Annotated[
     int,
     BeforeValidator(_port),

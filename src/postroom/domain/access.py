@@ -39,4 +39,4 @@ class Caller:
     def require(self, permission: Permission) -> None:
         """Raises Denied, naming the permission that is missing."""
         if permission not in self.permissions:
-            raise Denied(f'The key "{self.name}" lacks the permission {permission}.')
+            raise Denied(f'The key "{self.name}" lacks the permission {permission}.', self.name)

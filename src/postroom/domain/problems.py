@@ -56,7 +56,13 @@ class Unauthenticated(Problem):
 
 
 class Denied(Problem):
+    """`who` is the name of the key, where that is what lacks the permission."""
+
     code = "denied"
+
+    def __init__(self, message: str, who: str = "") -> None:
+        super().__init__(message)
+        self.who = who
 
 
 class NotFound(Problem):

@@ -64,8 +64,8 @@ def loose_json(raw: bytes) -> Any:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise Invalid("body", f"The request body is not valid JSON ({error.msg}, {where}).") from None
-    except (RecursionError, UnicodeDecodeError):
-        raise Invalid("body", "The request body is not valid JSON in UTF-8, or nested too deeply.") from None
+    except (RecursionError, ValueError):  # not UTF-8, or a number of thousands of digits
+        raise Invalid("body", "The request body is not valid JSON in UTF-8, or out of all proportion.") from None
 
 
 def form(raw: bytes) -> Mapping[str, str]:

@@ -1,6 +1,5 @@
 """Serves any dialect. The only code that knows both a dialect and the web framework."""
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -43,7 +42,7 @@ def build(dialect: Dialect) -> FastAPI:
         )
 
     async def no_route(_request: Request, _error: Exception) -> Response:
-        return _respond(dialect.refuse(NoRoute("There is no such path or method.")))
+        return _respond(dialect, dialect.refuse(NoRoute("There is no such path or method.")))
 
     app.add_exception_handler(HTTPException, no_route)
     models = {endpoint.body for endpoint in dialect.endpoints if endpoint.body}
@@ -57,12 +56,14 @@ def _serve(dialect: Dialect, endpoint: Endpoint) -> Callable[[Request], Awaitabl
         try:
             if dialect.https_only and not came_securely(request):
                 raise Denied("Calls must be made over https.")
-            return _respond(await _do(dialect, endpoint, request))
+            return _respond(dialect, await _do(dialect, endpoint, request))
         except Problem as problem:
-            return _respond(dialect.refuse(problem))
+            return _respond(dialect, dialect.refuse(problem))
         except Exception as bug:
             log.request_failed(request.method, request.url.path, bug)
-            return _respond(dialect.refuse(Unavailable("Something went wrong here; it is in the server's log.")))
+            return _respond(
+                dialect, dialect.refuse(Unavailable("Something went wrong here; it is in the server's log."))
+            )
 
     return serve
 
@@ -104,6 +105,13 @@ class _Call:
             return Standing(None, is_fallback=is_fallback)
         return Standing(stored.settings, stored.id, is_fallback)
 
+    async def profile_id(self, fields: Fields) -> int | None:
+        """The profile that the fields are for. Before there is one, the number that is shown then stands for it."""
+        number = self.dialect.profile_id(fields)
+        if number == Standing(None).id and await self.room.profiles.are_none(self.tenant):
+            return None
+        return number
+
     def change(self, fields: Fields) -> Change:
         patch = self.dialect.read(fields)
         return lambda stored: self.dialect.change(patch, stored.settings if stored else None)
@@ -119,7 +127,7 @@ async def _save(call: _Call) -> Reply:
     if fields is None:
         return await _show(call)
     stored = await call.room.profiles.save(
-        call.caller, call.tenant, call.dialect.profile_id(fields), call.change(fields), dialect=call.dialect.name,
+        call.caller, call.tenant, await call.profile_id(fields), call.change(fields), dialect=call.dialect.name,
         clear_if_moved=call.dialect.clear_if_moved,
     )  # fmt: skip
     return call.dialect.reply(call.endpoint, call.asked, call.standing(stored))
@@ -133,12 +141,13 @@ async def _reset(call: _Call) -> Reply:
 async def _try(call: _Call) -> Reply:
     trial = call.dialect.trial(call.asked)
     fields = trial.fields or {}
-    profile_id = call.dialect.profile_id(fields) if trial.fields else None
+    profile_id = await call.profile_id(fields) if trial.fields else None
+    # Before the mail goes out: an answer that shows settings needs the permission to read them.
+    stored = await call.room.profiles.find(call.caller, call.tenant, profile_id)
     verdict = await call.room.trials.now(
         call.caller, call.tenant, profile_id, call.change(fields) if trial.fields else None, trial.mail,
         clear_if_moved=call.dialect.clear_if_moved,
     )  # fmt: skip
-    stored = await call.room.profiles.find(call.caller, call.tenant, profile_id)
     return call.dialect.tried(call.endpoint, call.asked, call.standing(stored), verdict)
 
 
@@ -203,6 +212,6 @@ async def _tenant(dialect: Dialect, caller: Caller, asked: Asked, request: Reque
     return await room_of(request).tenants.of(caller, named if named is not None else header)
 
 
-def _respond(reply: Reply) -> Response:
-    body = b"" if reply.body is None else json.dumps(reply.body, ensure_ascii=False).encode()
+def _respond(dialect: Dialect, reply: Reply) -> Response:
+    body = b"" if reply.body is None else dialect.encode(reply.body)
     return Response(body, reply.status, dict(reply.headers), "application/json" if body else None)
