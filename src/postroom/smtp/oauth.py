@@ -13,6 +13,8 @@ from ipaddress import ip_address
 import httpx2
 
 from postroom.domain.delivery import Scope
+from postroom.domain.problems import Invalid
+from postroom.domain.profile import host_name
 from postroom.smtp import reach as network
 from postroom.smtp import tls
 from postroom.smtp.failure import Failure
@@ -54,10 +56,15 @@ async def _ask(grant: Grant, reach: Reach, seconds: float) -> Issued | Failure:
 def _endpoint(url: str) -> _Endpoint | Failure:
     try:
         parsed = httpx2.URL(url)
-    except httpx2.InvalidURL:
-        return failed("oauth.unreachable", "The token endpoint's address can't be read.", Scope.PROFILE)
-    port = parsed.port or (443 if parsed.scheme == "https" else 80)
-    return _Endpoint(parsed, parsed.raw_host.decode("ascii"), port)
+        host = host_name(parsed.raw_host.decode("ascii"), "token_url")
+    except (httpx2.InvalidURL, Invalid):
+        return _unreadable()
+    port = (443 if parsed.scheme == "https" else 80) if parsed.port is None else parsed.port
+    return _Endpoint(parsed, host, port) if 1 <= port <= 65535 else _unreadable()
+
+
+def _unreadable() -> Failure:
+    return failed("oauth.unreachable", "The token endpoint's address has no usable host or port.", Scope.PROFILE)
 
 
 async def _judged(endpoint: _Endpoint, reach: Reach) -> tuple[str, ...] | Failure:
@@ -128,5 +135,5 @@ async def _post(client: httpx2.AsyncClient, endpoint: _Endpoint, address: str, g
 def _is_about_certificate(error: BaseException) -> bool:
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
-        cause = cause.__cause__
+        cause = cause.__cause__ or cause.__context__
     return cause is not None
