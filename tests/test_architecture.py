@@ -28,6 +28,8 @@ ONLY_HERE = {
     "typer": {"cli"},
     "aiosmtpd": {"smtp"},
     "pydantic_settings": {"config"},
+    "httpx2": {"cli", "smtp"},  # smtp: token endpoints (OAuth 2), under the same network policy as relays
+    "spnego": {"smtp"},
 }
 FORBIDDEN = {"smtplib", "pickle"}  # smtplib: no deadlines, no verification (security-reliability.md M2)
 

@@ -35,6 +35,7 @@ from postroom.domain.secret import Secret
 from postroom.smtp.reach import Network, Reach
 from postroom.smtp.route import Route
 from postroom.smtp.sandbox import Caught, Sandbox, read
+from postroom.smtp.tokens import Tokens
 from postroom.store import caught, profiles
 from postroom.store.database import Database
 from postroom.store.profiles import StoredProfile
@@ -203,9 +204,11 @@ async def _sandbox(config: Config, database: Database, wanted: bool) -> AsyncIte
 def _router(config: Config, reach: Reach) -> RouteWith:
     ehlo_name = config.ehlo_name or socket.gethostname()
     plaintext = _networks(config.plaintext_auth)
+    tokens = Tokens()
 
     def route_with(settings: Profile, password: Secret | None) -> Route:
-        return Route(settings, password, reach, settings.ehlo_name or ehlo_name, plaintext_networks=plaintext)
+        name = settings.ehlo_name or ehlo_name
+        return Route(settings, password, reach, name, plaintext_networks=plaintext, tokens=tokens)
 
     return route_with
 

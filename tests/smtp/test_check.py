@@ -112,7 +112,9 @@ async def test_a_bad_certificate_is_the_last_step(relay, certificates, security)
 
 async def test_every_code_that_a_step_can_fail_with_has_advice():
     source = "".join(path.read_text() for path in Path(advice.__file__).parent.glob("*.py"))
-    families = "settings resolve policy connect greeting ehlo tls auth sender recipient message relay reply in_doubt"
+    families = (
+        "settings resolve policy connect greeting ehlo tls auth oauth sender recipient message relay reply in_doubt"
+    )
     codes = set(re.findall(rf'"((?:{families.replace(" ", "|")})\.[a-z_]+)"', source))
     assert len(codes) > 40
     assert codes <= set(advice.ADVICE)

@@ -6,7 +6,7 @@ from typing import Final
 
 ADVICE: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "settings.no_password": "Enter the relay's password, or switch login off.",
+        "settings.no_password": "Enter the relay's password (with OAuth 2, the client's secret), or switch login off.",
         "settings.no_sender": "Set the sender's address in the profile.",
         "settings.ca_unreadable": "Paste the authority's certificates as PEM text (-----BEGIN CERTIFICATE-----).",
         "settings.unsendable": "Remove line breaks and control characters from the settings.",
@@ -33,12 +33,23 @@ ADVICE: Final[Mapping[str, str]] = MappingProxyType(
         "tls.injection": "Do not use this connection: somebody on the way may be tampering with it. "
         "Tell whoever runs the network, or update the relay's software.",
         "auth.not_offered": "Switch login off, or use the port that offers it (usually 587 or 465, with TLS).",
-        "auth.no_common_mechanism": "Ask the relay's administrator to offer PLAIN or LOGIN over TLS.",
+        "auth.no_common_mechanism": "Choose another way to log in, "
+        "or ask the relay's administrator to offer this one over TLS.",
+        "auth.disabled": "Choose OAuth 2 to log in, or ask the provider's administrator to allow this for the mailbox.",
         "auth.rejected": "Enter user name and password again; some relays need an app password.",
         "auth.temporary": "It is tried again by itself. If it lasts, ask the relay's administrator.",
         "auth.malformed": "Ask the relay's administrator; its login is out of order.",
         "auth.plaintext_forbidden": "Choose STARTTLS or TLS in the settings.",
         "auth.required": "Switch login on and enter the user name and password for the relay.",
+        "oauth.unreachable": "Check the token endpoint's address and the network between this machine and it.",
+        "oauth.address_refused": "Use another token endpoint, or ask the operator to allow its network for relays.",
+        "oauth.untrusted": "Check the token endpoint's address; if its certificate comes from your own authority, "
+        "add that to the profile's CA certificates.",
+        "oauth.refused": "Check the client's id, its secret (it may have expired), the scope and the audience, and "
+        "whether the provider has granted this client what it asks for.",
+        "oauth.temporary": "It is tried again by itself. If it lasts, ask the provider of the token endpoint.",
+        "oauth.malformed": "Check the token endpoint's address: it must be the one that gives tokens, "
+        "without redirection.",
         "tls.required": "Choose STARTTLS or TLS in the settings.",
         "sender.refused": "Use a sender address that this login may send from.",
         "sender.deferred": "It is tried again by itself.",

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from postroom.domain.delivery import Scope, Stage
+from postroom.domain.secret import Secret
 from postroom.smtp.command import Unsendable, command
 from postroom.smtp.failure import Failure, Stopped
 from postroom.smtp.reply import Reply
@@ -44,6 +45,23 @@ class Upgrade:
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """An access token (RFC 6749 1.4), and in words where it came from."""
+
+    value: Secret
+    origin: str
+    kept: bool = False  # from before; the one who gave it may have withdrawn it since
+
+
+@dataclass(frozen=True, slots=True)
+class NeedToken:
+    """Get the access token that the settings speak of, and another one than `instead_of`."""
+
+    instead_of: Token | None = None
+    stage: Stage = Stage.AUTH
+
+
+@dataclass(frozen=True, slots=True)
 class Passed:
     """A step of the ladder was reached (`done`), or there was nothing to do there."""
 
@@ -53,10 +71,11 @@ class Passed:
     done: bool = True
 
 
-Turn = Say | Listen | Upgrade | Passed
+Turn = Say | Listen | Upgrade | NeedToken | Passed
 TlsFacts = Mapping[str, str]
+Heard = Reply | TlsFacts | Token
 T = TypeVar("T")
-Dialogue = Generator[Turn, Reply | TlsFacts | None, T]
+Dialogue = Generator[Turn, Heard | None, T]
 
 
 def ask(text: str, stage: Stage, hidden: bytes | None = None, secrets: tuple[bytes, ...] = ()) -> Dialogue[Reply]:
@@ -78,6 +97,13 @@ def upgrade() -> Dialogue[TlsFacts]:
     if not isinstance(facts, Mapping):
         raise TypeError("an upgrade is answered with what is known about the TLS connection")
     return facts
+
+
+def need_token(instead_of: Token | None = None) -> Dialogue[Token]:
+    token = yield NeedToken(instead_of)
+    if not isinstance(token, Token):
+        raise TypeError("who needs a token is answered with one")
+    return token
 
 
 def _reply_to(turn: Say | Listen) -> Dialogue[Reply]:

@@ -3,7 +3,8 @@
 First a dialogue opens the connection in lock-step (`opening.py`); then it carries transactions. With PIPELINING
 (RFC 2920) one write holds MAIL, every RCPT and DATA, and the next transaction's follow right behind a final dot. Every
 354 is a point where both sides agree again: a reply too many or too few shows there at the latest, before the next dot.
-Whoever drives it writes what `to_send` gives and looks at `needs_tls`, `body_due`, `take_finished` and `is_over`.
+Whoever drives it writes what `to_send` gives and looks at `needs_tls`, `token_due`, `body_due`, `take_finished` and
+`is_over`.
 """
 
 from collections import deque
@@ -13,7 +14,7 @@ from postroom.smtp import verdict
 from postroom.smtp.body import END
 from postroom.smtp.capabilities import Capabilities
 from postroom.smtp.command import command
-from postroom.smtp.dialogue import Dialogue, Listen, Passed, Say, TlsFacts, Turn, Upgrade
+from postroom.smtp.dialogue import Dialogue, Heard, Listen, NeedToken, Passed, Say, TlsFacts, Token, Turn, Upgrade
 from postroom.smtp.failure import Failure, Stopped
 from postroom.smtp.opening import not_smtp
 from postroom.smtp.reply import ProtocolError, Reply, ReplyReader
@@ -54,6 +55,10 @@ class Protocol:
     @property
     def needs_tls(self) -> bool:
         return isinstance(self._turn, Upgrade)
+
+    @property
+    def token_due(self) -> NeedToken | None:
+        return self._turn if isinstance(self._turn, NeedToken) else None
 
     @property
     def stage(self) -> Stage:
@@ -113,6 +118,16 @@ class Protocol:
     def tls_failed(self, failure: Failure) -> None:
         self._stop(failure)
 
+    def token_came(self, token: Token) -> None:
+        if self.token_due is not None:  # else the connection has gone meanwhile
+            self._turn = None
+            self.transcript.note(f"access token {token.origin}")
+            self._go_on(token)
+
+    def token_failed(self, failure: Failure) -> None:
+        if self.token_due is not None:
+            self._stop(failure)
+
     # What it is told to do.
 
     def start(self, dialogue: Dialogue[Capabilities] | Dialogue[None]) -> None:
@@ -148,7 +163,7 @@ class Protocol:
 
     # Dialogues.
 
-    def _go_on(self, heard: Reply | TlsFacts | None) -> None:
+    def _go_on(self, heard: Heard | None) -> None:
         """Run the dialogue up to the next thing that it waits for."""
         dialogue = self._dialogue
         if dialogue is None:
@@ -203,6 +218,9 @@ class Protocol:
     def _hear(self, reply: Reply) -> None:
         if isinstance(self._turn, Say | Listen):
             self._hear_dialogue(self._turn, reply)
+        elif self._turn is not None:
+            # Nothing was asked: the relay will not wait for the token.
+            self._stop(verdict.closing(reply, self._turn.stage))
         elif self._awaited:
             self._hear_answer(self._awaited.popleft(), reply)
         elif self.body_due is not None:

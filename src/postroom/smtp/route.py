@@ -5,7 +5,9 @@ from ipaddress import ip_address
 
 from postroom.domain.profile import Profile
 from postroom.domain.secret import Secret
+from postroom.smtp.grant import Grant
 from postroom.smtp.reach import Network, Reach
+from postroom.smtp.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,18 @@ class Route:
     allow_plaintext_auth: bool = False
     plaintext_networks: tuple[Network, ...] = ()
     timeouts: Timeouts = field(default=Timeouts())
+    tokens: Tokens = field(default_factory=Tokens, repr=False, compare=False)  # OAuth 2: one for the whole process
 
     def at(self, address: str) -> "Route":
         """The route once it is known which address was dialled."""
         here = ip_address(address.partition("%")[0])
         allowed = self.allow_plaintext_auth or any(here in network for network in self.plaintext_networks)
         return replace(self, allow_plaintext_auth=allowed)
+
+    def grant(self) -> Grant:
+        """OAuth 2: what an access token is asked for with. Only for a profile that logs in so."""
+        profile = self.profile
+        if profile.token_url is None or profile.client_id is None or self.password is None:
+            raise RuntimeError("the settings speak of no access token")
+        scope, audience, authorities = profile.token_scope, profile.token_audience, profile.ca_certificates
+        return Grant(profile.token_url, profile.client_id, self.password, scope, audience, authorities)

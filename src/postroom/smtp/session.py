@@ -14,7 +14,7 @@ from postroom.smtp.alarm import Alarm
 from postroom.smtp.attempt import Job
 from postroom.smtp.capabilities import Capabilities
 from postroom.smtp.connect import Tell, connect, to_nobody
-from postroom.smtp.dialogue import Dialogue, Passed
+from postroom.smtp.dialogue import Dialogue, NeedToken, Passed
 from postroom.smtp.failure import Failure
 from postroom.smtp.line import Line
 from postroom.smtp.opening import opening, parting
@@ -111,6 +111,8 @@ class Session:
         while self.messages.in_dialogue:
             if self.messages.needs_tls:
                 await self._start_tls()
+            elif (need := self.messages.token_due) is not None:
+                await self._get_token(need)
             else:
                 self._woken = asyncio.get_running_loop().create_future()
                 await self._woken
@@ -123,6 +125,17 @@ class Session:
             self.messages.tls_failed(facts)
         else:
             self.messages.tls_started(facts)
+        self._act()
+        self._watch()
+
+    async def _get_token(self, need: NeedToken) -> None:
+        self._alarm.stop()  # asking for it has a deadline of its own
+        route = self._route
+        token = await route.tokens.get(route.grant(), route.reach, route.timeouts.reply, instead_of=need.instead_of)
+        if isinstance(token, Failure):
+            self.messages.token_failed(token)
+        else:
+            self.messages.token_came(token)
         self._act()
         self._watch()
 

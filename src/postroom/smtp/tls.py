@@ -41,6 +41,16 @@ def _context(verify: bool, authorities: str | None) -> ssl.SSLContext:
     return made
 
 
+@lru_cache(maxsize=256)
+def for_https(authorities: str | None) -> ssl.SSLContext:
+    """For a token endpoint: always verified. An organisation's own authority counts beside the system's."""
+    made = ssl.create_default_context()
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    if authorities is not None:
+        made.load_verify_locations(cadata=authorities)
+    return made
+
+
 def unreadable_authorities(profile: Profile) -> Failure | None:
     try:
         context(profile)

@@ -39,6 +39,13 @@ def doubt(why: Interruption) -> InDoubt:
     return InDoubt(code, f"{said} {advice_on(code)}")
 
 
+def said_no(code: str, what: str, stage: Stage, reply: Reply) -> Failure:
+    """While the connection is opened: a temporary no is about the relay; a final one, and a reply that is neither,
+    about the settings."""
+    scope = Scope.RELAY if reply.defers else Scope.PROFILE
+    return Failure(code, f"{what}: {reply}.", stage, scope, reply.shown())
+
+
 def closing(reply: Reply, stage: Stage) -> Failure:
     """421 may come in answer to anything (RFC 5321 3.8)."""
     what = f"The relay is closing the connection: {reply}."

@@ -1,0 +1,131 @@
+"""What an access token is asked for with, and what the answer means (RFC 6749 sections 4.4 and 5). Pure.
+
+The answer is read strictly, because what is taken for a token goes on to the relay; of an error only what RFC 6749 has
+words for is passed on, and never the secret, even if the answer repeats it.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, quote_plus
+
+from postroom.domain.delivery import Scope, Stage
+from postroom.domain.secret import Secret
+from postroom.smtp.failure import Failure
+from postroom.smtp.reply import cleaned
+
+UNTOLD_LIFETIME = 120.0  # seconds, when the answer says nothing (RFC 6749 5.1 only recommends that it does)
+LONGEST_LIFETIME = 24 * 3600.0
+
+_TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")  # RFC 6749 A.12 without the space, which could end the SASL message's field
+_ERRORS = frozenset(  # RFC 6749 5.2; the last two are section 4.1.2.1's, and some give them here too
+    {"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
+     "invalid_scope", "access_denied", "temporarily_unavailable", "server_error"}
+)  # fmt: skip
+_PASSING = frozenset({"temporarily_unavailable", "server_error"})
+_LONGEST_DESCRIPTION = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """`authorities` is PEM, beside what the system trusts."""
+
+    url: str
+    client_id: str
+    secret: Secret
+    scope: str | None = None
+    audience: str | None = None
+    authorities: str | None = None
+
+    def form(self) -> dict[str, str]:
+        """RFC 6749 4.4.2, with the client's credentials in the body (2.3.1)."""
+        said = {
+            "grant_type": "client_credentials",
+            "client_id": self.client_id,
+            "client_secret": self.secret.reveal(),
+            "scope": self.scope,
+            "audience": self.audience,
+        }
+        return {name: value for name, value in said.items() if value}
+
+    def key(self) -> tuple[str | None, ...]:
+        """Whoever has the same may have the same token. The secret itself is not in it."""
+        digest = hashlib.sha256(self.secret.reveal().encode()).hexdigest()
+        return self.url, self.client_id, self.scope, self.audience, digest
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A token as it was given, by whom, and for how many seconds it can be used."""
+
+    value: Secret
+    host: str
+    seconds: float
+
+
+def failed(code: str, what: str, scope: Scope) -> Failure:
+    return Failure(code, what, Stage.AUTH, scope)
+
+
+def read(grant: Grant, host: str, status: int, body: bytes) -> Issued | Failure:
+    """What the token endpoint's answer comes to."""
+    said = _json_object(body)
+    if status == 200:
+        return _issued(host, said)
+    error = said.get("error")
+    if status in (408, 429) or status >= 500 or error in _PASSING:
+        what = f"The token endpoint {host} could not give a token just now ({status})."
+        return failed("oauth.temporary", what, Scope.RELAY)
+    if 400 <= status < 500:
+        what = f"The token endpoint {host} refused the client ({status}{_explained(grant, said)})."
+        return failed("oauth.refused", what, Scope.PROFILE)
+    return _malformed(host, f"with a redirection ({status})" if 300 <= status < 400 else f"with {status}")
+
+
+def _issued(host: str, said: dict[str, object]) -> Issued | Failure:
+    token, kind, seconds = said.get("access_token"), said.get("token_type"), _lifetime(said.get("expires_in"))
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        return _malformed(host, "without an access token")
+    if not isinstance(kind, str) or kind.lower() != "bearer":  # RFC 6749 5.1: in any case
+        return _malformed(host, "with a token that is not a bearer token")
+    if seconds is None:
+        return _malformed(host, "without saying in a number how long the token can be used")
+    return Issued(Secret(token), host, seconds)
+
+
+def _lifetime(said: object) -> float | None:
+    if said is None:
+        return UNTOLD_LIFETIME
+    if isinstance(said, str) and re.fullmatch("[0-9]{1,9}", said):  # Microsoft's v1 endpoints write "3599"
+        said = int(said)
+    if isinstance(said, bool) or not isinstance(said, int) or said <= 0:
+        return None
+    return min(float(said), LONGEST_LIFETIME)
+
+
+def _explained(grant: Grant, said: dict[str, object]) -> str:
+    error, description = said.get("error"), said.get("error_description")
+    if not isinstance(error, str) or error not in _ERRORS:
+        return ""
+    words = _without_secret(grant, description)[:_LONGEST_DESCRIPTION] if isinstance(description, str) else ""
+    return f", {error}: {words}" if words else f", {error}"
+
+
+def _without_secret(grant: Grant, text: str) -> str:
+    secret = grant.secret.reveal()
+    for form in (secret, quote_plus(secret), quote(secret)):
+        text = text.replace(form, "***")
+    return cleaned(text.encode("utf-8", "backslashreplace"))
+
+
+def _json_object(body: bytes) -> dict[str, object]:
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):  # brackets enough in 64 KiB go deeper than Python does
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _malformed(host: str, how: str) -> Failure:
+    return failed("oauth.malformed", f"The token endpoint {host} answered {how}.", Scope.PROFILE)

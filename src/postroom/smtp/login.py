@@ -1,0 +1,145 @@
+"""Logging in: one mechanism of the kind that the settings name, tried once (RFC 4954).
+
+No other kind is ever fallen back to, and nothing of a login crosses an open connection unless the operator allows it.
+Of OAuth 2, a token that was kept from before may have been withdrawn: then there is one more try, with a new one.
+"""
+
+from postroom.domain.delivery import Scope, Stage
+from postroom.domain.profile import Auth, Profile, Security
+from postroom.domain.secret import Secret
+from postroom.smtp import sasl
+from postroom.smtp.capabilities import Capabilities
+from postroom.smtp.dialogue import Dialogue, Passed, Token, ask, need_token
+from postroom.smtp.failure import Failure, Stopped
+from postroom.smtp.reply import Reply
+from postroom.smtp.route import Route
+from postroom.smtp.verdict import said_no
+
+# RFC 4954 section 4 keeps the AUTH command to the length of any command (RFC 5321 4.5.3.1.4), and Dovecot and Postfix
+# hold clients to it. Access tokens are longer as a rule.
+LONGEST_COMMAND = 512 - len("\r\n")
+
+_WHAT_IT_SENDS = {Auth.PASSWORD: "password", Auth.NTLM: "NTLM login", Auth.OAUTH2: "access token"}
+
+
+def log_in(route: Route, capabilities: Capabilities) -> Dialogue[None]:
+    profile = route.profile
+    if profile.auth is Auth.NONE:
+        yield Passed(Stage.AUTH, "Login is switched off in the settings.", done=False)
+        return
+    secret, username = _secret(route), _username(profile)
+    _refuse_open_connection(route)
+    kind = _choose(capabilities, profile.auth)
+    detail = {"offered": " ".join(capabilities.auth), "chosen": kind.name}
+    if profile.auth is Auth.OAUTH2:
+        answer, token = yield from _with_token(kind, username)
+        detail["token"] = token.origin
+    else:
+        answer = yield from _exchange(kind(username, secret), secret)
+    if answer.code != 235:
+        raise Stopped(_login_failed(answer))
+    yield Passed(Stage.AUTH, f'The relay knows "{username}".', detail | {"answer": str(answer)})
+
+
+def _secret(route: Route) -> Secret:
+    if route.password is None:
+        raise Stopped(_about_login("settings.no_password", "The settings ask for login, but hold no password."))
+    return route.password
+
+
+def _username(profile: Profile) -> str:
+    username = profile.username or profile.sender_address
+    if username is None:
+        what = "The settings ask for OAuth 2, but name no mailbox: neither a user name nor a sender's address."
+        raise Stopped(_about_login("settings.no_sender", what))
+    return username
+
+
+def _refuse_open_connection(route: Route) -> None:
+    """An access token is as good as a password, and an NTLM response can be cracked or passed on (A11, B5)."""
+    if route.profile.security is Security.NONE and not route.allow_plaintext_auth:
+        what = f"The {_WHAT_IT_SENDS[route.profile.auth]} was not sent, because the connection is not encrypted."
+        raise Stopped(_about_login("auth.plaintext_forbidden", what))
+
+
+def _choose(capabilities: Capabilities, auth: Auth) -> type[sasl.Mechanism]:
+    if not capabilities.auth:
+        raise Stopped(_about_login("auth.not_offered", "The settings ask for login, and the relay does not offer it."))
+    mechanism = sasl.choose(capabilities.auth, auth)
+    if mechanism is None:
+        # The names come from the EHLO reply; `named` is the cleaned form of the same words.
+        offered = next((line for line in capabilities.named if line.upper().startswith("AUTH")), "")
+        wanted = " or ".join(kind.name for kind in sasl.BEST_FIRST[auth])
+        what = f"The settings ask for {wanted}, and the relay offers no such login ({offered})."
+        raise Stopped(_about_login("auth.no_common_mechanism", what))
+    return mechanism
+
+
+def _with_token(kind: type[sasl.Mechanism], username: str) -> Dialogue[tuple[Reply, Token]]:
+    token = yield from need_token()
+    answer = yield from _exchange(kind(username, token.value), token.value)
+    if token.kept and _says_who_are_you(answer):
+        token = yield from need_token(instead_of=token)
+        answer = yield from _exchange(kind(username, token.value), token.value)
+    return answer, token
+
+
+def _says_who_are_you(answer: Reply) -> bool:
+    """RFC 4954 section 6 gives 535 5.7.8 to bad credentials; providers have numbers of their own."""
+    return answer.code == 535 or (answer.enhanced or "").startswith("5.7.")
+
+
+def _exchange(mechanism: sasl.Mechanism, secret: Secret) -> Dialogue[Reply]:
+    """One try with one mechanism (RFC 4954 section 4). The transcript sees stars."""
+    response = _initial_response(mechanism)
+    command = " ".join(filter(None, ("AUTH", mechanism.name, response)))
+    late = len(command) > LONGEST_COMMAND  # the relay is to ask for it, and the answer may be as long as it is
+    hidden = f"AUTH {mechanism.name}{' ***' if response and not late else ''}\r\n".encode()
+    secrets = (*_forms_of(secret), *_worth_hiding(response))
+    reply = yield from ask(f"AUTH {mechanism.name}" if late else command, Stage.AUTH, hidden, secrets)
+    for _ in range(sasl.MOST_STEPS):
+        if reply.code != 334:
+            return reply
+        try:
+            answer = response if late else sasl.encoded(mechanism.respond(reply.lines[-1]))
+        except sasl.OutOfStep:
+            break
+        late = False
+        secrets += _worth_hiding(answer)
+        reply = yield from ask(answer, Stage.AUTH, b"***\r\n", secrets)
+    yield from ask("*", Stage.AUTH)  # RFC 4954 section 4: cancels the exchange
+    raise Stopped(
+        _about_login("auth.malformed", "The relay asked for something that its login mechanism does not have.")
+    )
+
+
+def _initial_response(mechanism: sasl.Mechanism) -> str:
+    initial = mechanism.initial()
+    # RFC 4954 section 4: an initial response of no bytes is written as "=".
+    return "" if initial is None else sasl.encoded(initial) or "="
+
+
+def _forms_of(secret: Secret) -> tuple[bytes, ...]:
+    """What a relay that repeats the secret would write."""
+    plain = secret.reveal()
+    return (*_worth_hiding(plain), *_worth_hiding(sasl.encoded(plain.encode()))) if len(plain) > 3 else ()
+
+
+def _worth_hiding(text: str) -> tuple[bytes, ...]:
+    """Too short a one would star half the language."""
+    return (text.encode(),) if len(text) > 3 else ()
+
+
+def _login_failed(reply: Reply) -> Failure:
+    if reply.defers:
+        return said_no("auth.temporary", "The relay could not log us in just now", Stage.AUTH, reply)
+    if reply.enhanced == "5.7.139" and b"is disabled" in b" ".join(reply.lines):
+        # Microsoft's number for several things; only its words tell a wrong password from a way in that is closed.
+        return said_no("auth.disabled", "The relay has switched this way to log in off", Stage.AUTH, reply)
+    if reply.refuses:
+        return said_no("auth.rejected", "The relay rejected the login", Stage.AUTH, reply)
+    return _about_login("auth.malformed", f"The relay answered our login with something else ({reply.code}).")
+
+
+def _about_login(code: str, what: str) -> Failure:
+    return Failure(code, what, Stage.AUTH, Scope.PROFILE)
