@@ -1,6 +1,7 @@
 """The products' wire languages for SMTP settings: one file each, pure translation in both directions."""
 
 from postroom.dialects.dialect import Dialect
+from postroom.dialects.onlyoffice import OnlyOffice
 from postroom.dialects.threadfix import ThreadFix
 
-ALL: tuple[Dialect, ...] = (ThreadFix(),)
+ALL: tuple[Dialect, ...] = (ThreadFix(), OnlyOffice())

@@ -1,6 +1,7 @@
 """Serves any dialect. The only code that knows both a dialect and the web framework."""
 
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -29,7 +30,9 @@ REFUSALS = (400, 401, 403, 404, 409, 413, 500, 503)
 def build(dialect: Dialect) -> FastAPI:
     """An app of its own, with its own OpenAPI document, in which every answer is in the dialect's envelope."""
     app = FastAPI(title=f"Postroom speaks {dialect.title}", openapi_url=None, docs_url=None, redoc_url=None)
-    refusals: dict[int | str, dict[str, Any]] = {status: {"model": dialect.error} for status in REFUSALS}
+    refusals: dict[int | str, dict[str, Any]] = {
+        status: {"model": dialect.error} for status in (*REFUSALS, *dialect.refuses)
+    }
     for endpoint in dialect.endpoints:
         app.add_api_route(
             endpoint.path,
@@ -41,8 +44,8 @@ def build(dialect: Dialect) -> FastAPI:
             openapi_extra=openapi.takes(endpoint.body, media=endpoint.takes) if endpoint.body else None,
         )
 
-    async def no_route(_request: Request, _error: Exception) -> Response:
-        return _respond(dialect.refuse(NoRoute("There is no such path or method.")))
+    async def no_route(request: Request, _error: Exception) -> Response:
+        return _respond(dialect.refusal(_asked(request), NoRoute("There is no such path or method.")))
 
     app.add_exception_handler(HTTPException, no_route)
     models = {endpoint.body for endpoint in dialect.endpoints if endpoint.body}
@@ -53,22 +56,24 @@ def build(dialect: Dialect) -> FastAPI:
 
 def _serve(dialect: Dialect, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
     async def serve(request: Request) -> Response:
+        asked = _asked(request)
         try:
             if dialect.https_only and not came_securely(request):
                 raise Denied("Calls must be made over https.")
-            return _respond(await _do(dialect, endpoint, request))
+            return _respond(await _do(dialect, endpoint, asked, request))
         except Problem as problem:
-            return _respond(dialect.refuse(problem))
+            return _respond(dialect.refusal(asked, problem))
         except Exception as bug:
             log.request_failed(request.method, request.url.path, bug)
-            return _respond(dialect.refuse(Unavailable("Something went wrong here; it is in the server's log.")))
+            sorry = Unavailable("Something went wrong here; it is in the server's log.")
+            return _respond(dialect.refusal(asked, sorry))
 
     return serve
 
 
-async def _do(dialect: Dialect, endpoint: Endpoint, request: Request) -> Reply:
+async def _do(dialect: Dialect, endpoint: Endpoint, asked: Asked, request: Request) -> Reply:
     # The key first: nothing of a stranger's body is parsed, unless the key may be in it.
-    asked, key_in_body = _asked(request), endpoint.verb in (Verb.TOKEN, Verb.WHO)
+    key_in_body = endpoint.verb in (Verb.TOKEN, Verb.WHO)
     if key_in_body:
         asked = await _with_body(asked, request)
     try:
@@ -151,7 +156,8 @@ async def _try_status(call: _Call) -> Reply:
 
 
 async def _token(call: _Call) -> Reply:
-    return call.dialect.grant(call.endpoint, call.asked, Token(call.room.keys.token(call.caller), TOKEN_LIFE))
+    token = Token(call.room.keys.token(call.caller), TOKEN_LIFE, int(time.time()))
+    return call.dialect.grant(call.endpoint, call.asked, token)
 
 
 async def _who(call: _Call) -> Reply:
@@ -170,6 +176,7 @@ _VERBS: Mapping[Verb, Callable[[_Call], Awaitable[Reply]]] = {
 
 def _asked(request: Request) -> Asked:
     return Asked(
+        method=request.method,
         url=str(request.url),
         host=request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", ""),
         home=home_of(request),
