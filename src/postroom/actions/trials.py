@@ -69,6 +69,12 @@ class Trials:
             lambda connection: trials.take(connection, tenant.id, self._oldest(connection))
         )
 
+    async def close(self) -> None:
+        """End the jobs that run here, and say so; the database must still be open."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
     async def _run(self, caller: Caller, tenant: Tenant, mail: TestMail, job: Job) -> None:
         verdict = Verdict(Stage.SETTINGS, "internal", "Something went wrong here; it is in the server's log.")
         try:
@@ -79,6 +85,9 @@ class Trials:
             verdict = await _try(replace(route, timeouts=AS_JOB), recipient, mail)
         except Problem as problem:
             verdict = Verdict(Stage.SETTINGS, problem.code, problem.message)
+        except asyncio.CancelledError:
+            verdict = Verdict(Stage.SETTINGS, "stopped", "The server was stopped during the test: start it again.")
+            raise
         finally:
             await self._database.write(lambda connection: trials.end(connection, job.id, verdict))
 
