@@ -239,7 +239,7 @@ class Dialect(ABC):
 
     def admit(self, asked: Asked) -> None:  # noqa: B027  most dialects have nothing to add
         """Raises NoRoute for a path that fits an endpoint but isn't the product's (an unknown version, say), and what
-        else keeps a request out, however good its key is."""
+        else keeps a request out, however good its key is. Its body isn't read yet."""
 
     def fields(self, asked: Asked) -> Fields | None:
         """Where the settings stand in a request; None when it says nothing of them. Raises Invalid when they aren't an

@@ -1,5 +1,6 @@
 """ONLYOFFICE DocSpace 3.x: seed 004."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -132,7 +133,7 @@ class LoginKey:
     openapi: Mapping[str, str] = {}
 
     def find(self, asked: Asked) -> Secret | None:
-        password = _spelled(asked.body, Login).get("password") if isinstance(asked.body, Mapping) else None
+        password = wire.in_any_case(Login, asked.body).get("password") if isinstance(asked.body, Mapping) else None
         return Secret(password) if isinstance(password, str) and password else None
 
     def attach(self, key: Secret) -> Mapping[str, str]:
@@ -142,6 +143,7 @@ class LoginKey:
 COOKIE: Final = CookieKey("asc_auth_key", nameless=True)
 _SMTP: Final = "/api/2.0/smtpsettings/smtp"
 _LOGIN: Final = "/api/2.0/authentication"
+_JSON: Final = re.compile(r"application/(.+\+)?json|text/json")
 _JSON_TYPES: Final = ("application/json", "application/*+json", "text/json")
 _HEADERS: Final = {"content-type": "application/json; charset=utf-8"}
 _MAIL: Final = TestMail("SMTP test message", "This message was sent to test the SMTP settings. They work.\n")
@@ -193,12 +195,12 @@ class OnlyOffice(Dialect):
         if by_cookie and not of_this_site(asked):
             raise Denied("A cookie counts only in requests that come from this site.")
         # What a page of another site can send without asking is a form, or text: never JSON, never DELETE.
-        if asked.method == "POST" and (by_cookie or "form" in kind) and not _is_json(kind):
+        if asked.method == "POST" and (by_cookie or "form" in kind) and not _JSON.fullmatch(kind):
             raise NotJson("The body must be JSON, sent as application/json, application/*+json or text/json.")
 
     def read(self, fields: Fields) -> Patch:
         try:
-            said = wire.parse(Settings, _spelled(fields, Settings))
+            said = wire.parse(Settings, wire.in_any_case(Settings, fields))
         except Invalid as problem:
             raise Malformed(problem.field, problem.message) from None
         login = Auth.NTLM if said.useNtlm else Auth.PASSWORD
@@ -301,7 +303,9 @@ class OnlyOffice(Dialect):
 
     def unwrap(self, status: int, body: Json) -> Fields:
         if not isinstance(body, Mapping) or body.get("status") != 0:
-            raise Unavailable(f"DocSpace answered {status}: {_words(body) or 'without a reason'}")
+            thrown = body.get("error") if isinstance(body, Mapping) else None
+            words = thrown.get("message") if isinstance(thrown, Mapping) else None
+            raise Unavailable(f"DocSpace answered {status}: {words or 'without a reason'}")
         found = body.get("response")
         return found if isinstance(found, Mapping) else {}
 
@@ -310,19 +314,6 @@ class OnlyOffice(Dialect):
 _ARGUMENT: Final = ("System.ArgumentException", -0x7FF8FFA9)
 _ARGUMENT_NULL: Final = ("System.ArgumentNullException", -0x7FFFBFFD)
 _SECURITY: Final = ("System.Security.SecurityException", -0x7FECEAF6)
-
-
-def _spelled(fields: Fields, model: type[wire.Wire]) -> Fields:
-    """The fields as the product spells them: it takes names in any case."""
-    spelled = {name.lower(): name for name in model.model_fields}
-    said = {spelled.get(name.lower(), name): value for name, value in fields.items()}
-    if len(said) != len(fields):
-        raise Malformed("body", "The request body names a field twice.")
-    return said
-
-
-def _is_json(kind: str) -> bool:
-    return kind in ("application/json", "text/json") or (kind.startswith("application/") and kind.endswith("+json"))
 
 
 def _envelope(asked: Asked, content: Json, status: int = 200) -> Reply:
@@ -343,13 +334,3 @@ def _validation(problem: Invalid) -> Json:
         "status": 400,
         "errors": {field: [problem.message]},
     }
-
-
-def _words(body: Json) -> str | None:
-    """Why the product says no, in either envelope."""
-    match body:
-        case {"error": {"message": str(message)}}:
-            return message
-        case {"response": {"errors": errors}}:
-            return str(errors)
-    return None

@@ -3,6 +3,7 @@
 Used as pydantic field types, so that they also describe themselves in each dialect's OpenAPI document.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
@@ -70,6 +71,15 @@ def parse(model: type[M], fields: Any) -> M:
             raise Invalid(name, "This field is required.") from None
         message = first["msg"].removeprefix("Value error, ")
         raise Invalid(name, message if message.endswith(".") else f"{message}.") from None
+
+
+def in_any_case(model: type[Wire], fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields as the model spells them, for products that take names in any case. Raises Invalid."""
+    spelled = {name.lower(): name for name in model.model_fields}
+    said = {spelled.get(name.lower(), name): value for name, value in fields.items()}
+    if len(said) != len(fields):
+        raise Invalid("body", "The request body names a field twice.")
+    return said
 
 
 def security(tls: bool, port: int) -> Security:

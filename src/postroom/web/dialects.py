@@ -82,9 +82,9 @@ async def _do(dialect: Dialect, endpoint: Endpoint, asked: Asked, request: Reque
         if endpoint.verb is Verb.WHO:
             return dialect.who(endpoint, asked, known=False)
         raise
+    dialect.admit(asked)
     if not key_in_body:
         asked = await _with_body(asked, request)
-    dialect.admit(asked)
     tenant = await _tenant(dialect, caller, asked, request)
     return await _VERBS[endpoint.verb](_Call(dialect, endpoint, asked, request, caller, tenant))
 
