@@ -90,7 +90,10 @@ async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = froz
             status=Status(database, mail),
         )
         site = build(room, Health(_readiness(database, worker)), _surroundings(config))
-        yield Postroom(config, database, room, worker, site, operator_key, first_key)
+        try:
+            yield Postroom(config, database, room, worker, site, operator_key, first_key)
+        finally:
+            await room.trials.close()
     finally:
         await database.close()
 

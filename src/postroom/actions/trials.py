@@ -11,7 +11,7 @@ from postroom.domain.access import Caller, Permission
 from postroom.domain.address import Address
 from postroom.domain.delivery import SECOND, Outcome, Sent, Stage
 from postroom.domain.message import Draft, Envelope, Mailbox
-from postroom.domain.problems import Invalid
+from postroom.domain.problems import Invalid, Problem
 from postroom.domain.profile import Profile
 from postroom.domain.recipients import recipient_filter
 from postroom.domain.tenant import Tenant
@@ -49,17 +49,11 @@ class Trials:
     async def start(self, caller: Caller, tenant: Tenant, mail: TestMail) -> Job:
         """Try the stored settings as a job; while one runs, that one is meant."""
         caller.require(Permission.SETTINGS_CHECK)
-        running = await self._database.read(
-            lambda connection: trials.find(connection, tenant.id, self._oldest(connection))
-        )
-        if running is not None and running.verdict is None:
-            return running
-        job = await self._database.write(
-            lambda connection: trials.start(connection, tenant.id, self._database.now(connection))
-        )
-        task = asyncio.create_task(self._run(caller, tenant, mail, job))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        job, is_new = await self._database.write(lambda connection: self._begin(connection, tenant))
+        if is_new:
+            task = asyncio.create_task(self._run(caller, tenant, mail, job))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
         return job
 
     def _begin(self, connection: Connection, tenant: Tenant) -> tuple[Job, bool]:
@@ -75,6 +69,12 @@ class Trials:
             lambda connection: trials.take(connection, tenant.id, self._oldest(connection))
         )
 
+    async def close(self) -> None:
+        """End the jobs that run here, and say so; the database must still be open."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
     async def _run(self, caller: Caller, tenant: Tenant, mail: TestMail, job: Job) -> None:
         verdict = Verdict(Stage.SETTINGS, "internal", "Something went wrong here; it is in the server's log.")
         try:
@@ -83,8 +83,11 @@ class Trials:
             await self._note(caller, tenant, recipient)
             await self._database.write(lambda connection: trials.reach(connection, job.id, Stage.CONNECT))
             verdict = await _try(replace(route, timeouts=AS_JOB), recipient, mail)
-        except Invalid as problem:
+        except Problem as problem:
             verdict = Verdict(Stage.SETTINGS, problem.code, problem.message)
+        except asyncio.CancelledError:
+            verdict = Verdict(Stage.SETTINGS, "stopped", "The server was stopped during the test: start it again.")
+            raise
         finally:
             await self._database.write(lambda connection: trials.end(connection, job.id, verdict))
 

@@ -2,10 +2,11 @@
 
 from postroom.dialects.dialect import Dialect
 from postroom.dialects.keyfactor import Keyfactor
+from postroom.dialects.onlyoffice import OnlyOffice
 from postroom.dialects.threadfix import ThreadFix
 from postroom.domain.problems import NotFound
 
-ALL: tuple[Dialect, ...] = (ThreadFix(), Keyfactor())
+ALL: tuple[Dialect, ...] = (ThreadFix(), Keyfactor(), OnlyOffice())
 
 
 def by_name(name: str) -> Dialect:

@@ -58,6 +58,7 @@ class Asked:
     `url` is the whole of it, as the caller sees it; `home` is the host that this installation is known by, if it is.
     """
 
+    method: str = "GET"
     url: str = ""
     host: str = ""
     home: str | None = None
@@ -78,10 +79,11 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token just made, and the seconds that it lives."""
+    """A token just made, the seconds that it lives, and since when (seconds since 1970)."""
 
     value: str
     seconds: int
+    made_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,39 @@ class BasicKey:
 
 
 @dataclass(frozen=True, slots=True)
+class CookieKey:
+    """A key in a cookie. Browsers send cookies unasked, so its dialect has to see (`admit`) that who asks is
+    `of_this_site`. `nameless`: a cookie that is only a value counts, too (RFC 6265bis 5.6: its name is empty)."""
+
+    name: str
+    nameless: bool = False
+
+    @property
+    def openapi(self) -> Mapping[str, str]:
+        return {"type": "apiKey", "in": "cookie", "name": self.name}
+
+    def find(self, asked: Asked) -> Secret | None:
+        for cookie in asked.headers.get("cookie", "").split(";"):
+            name, equals, value = cookie.strip().partition("=")
+            if not equals and self.nameless:
+                name, value = self.name, name
+            if name == self.name and value:
+                return Secret(value)
+        return None
+
+    def attach(self, key: Secret) -> Mapping[str, str]:
+        return {"cookie": f"{self.name}={key.reveal()}"}
+
+
+def of_this_site(asked: Asked) -> bool:
+    """As far as the browser tells (RFC 6454 7, Fetch Metadata). Who says nothing is no browser, or an old one."""
+    origin = asked.headers.get("origin", "")
+    if origin and origin.partition("://")[2].lower() not in (asked.headers.get("host", "").lower(), asked.home):
+        return False
+    return asked.headers.get("sec-fetch-site", "none").lower() in ("same-origin", "none")
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """One method and path. `body` and `answer` are the wire models, for the dialect's own OpenAPI document; `answer`
     None is an answer without a body. `takes` are the content types of the body that the document names."""
@@ -198,14 +233,15 @@ class Dialect(ABC):
     https_only: ClassVar[bool] = False  # whether the product refuses plain http
     clear_if_moved: ClassVar[bool] = False  # the product clears a secret whose destination changed, instead of refusing
     error: ClassVar[type[BaseModel]]  # the model of its refusals
+    refuses: ClassVar[tuple[int, ...]] = ()  # statuses of refusals that others don't have
     key_styles: ClassVar[tuple[KeyStyle, ...]]
     dial_headers: ClassVar[Mapping[str, str]] = {}  # what a request to the real product carries beside the key
     endpoints: ClassVar[tuple[Endpoint, ...]]
     words: ClassVar[Mapping[str, str]]  # canonical field -> the product's, to name a field in its words
 
     def admit(self, asked: Asked) -> None:  # noqa: B027  most dialects have nothing to add
-        """Raises NoRoute for a path that fits an endpoint but isn't the product's (an unknown version, say), and
-        Invalid for a header that can't be so."""
+        """Raises NoRoute for a path that fits an endpoint but isn't the product's (an unknown version, say), and what
+        else keeps a request out, however good its key is. Its body isn't read yet."""
 
     def fields(self, asked: Asked) -> Fields | None:
         """Where the settings stand in a request; None when it says nothing of them. Raises Invalid when they aren't an
@@ -242,6 +278,10 @@ class Dialect(ABC):
     def enclose(self, fields: Mapping[str, Json]) -> Json:
         """The body that a client of the product sends to set these fields."""
         return fields
+
+    def refusal(self, asked: Asked, problem: Problem) -> Reply:
+        """`refuse`, for a product whose refusals name the request."""
+        return self.refuse(problem)
 
     @abstractmethod
     def unwrap(self, status: int, body: Json) -> Fields:

@@ -106,6 +106,15 @@ def parse(model: type[M], fields: Any) -> M:
         raise Invalid(name, message if message.endswith(".") else f"{message}.") from None
 
 
+def in_any_case(model: type[Wire], fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields as the model spells them, for products that take names in any case. Raises Invalid."""
+    spelled = {name.lower(): name for name in model.model_fields}
+    said = {spelled.get(name.lower(), name): value for name, value in fields.items()}
+    if len(said) != len(fields):
+        raise Invalid("body", "The request body names a field twice.")
+    return said
+
+
 def security(tls: bool, port: int) -> Security:
     """One flag for two kinds of TLS: implicit on 465, else STARTTLS, and required either way (design rule 6)."""
     if not tls:

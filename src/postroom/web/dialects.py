@@ -1,5 +1,6 @@
 """Serves any dialect. The only code that knows both a dialect and the web framework."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -28,7 +29,9 @@ REFUSALS = (400, 401, 403, 404, 409, 413, 500, 503)
 def build(dialect: Dialect) -> FastAPI:
     """An app of its own, with its own OpenAPI document, in which every answer is in the dialect's envelope."""
     app = FastAPI(title=f"Postroom speaks {dialect.title}", openapi_url=None, docs_url=None, redoc_url=None)
-    refusals: dict[int | str, dict[str, Any]] = {status: {"model": dialect.error} for status in REFUSALS}
+    refusals: dict[int | str, dict[str, Any]] = {
+        status: {"model": dialect.error} for status in (*REFUSALS, *dialect.refuses)
+    }
     for endpoint in dialect.endpoints:
         app.add_api_route(
             endpoint.path,
@@ -41,8 +44,8 @@ def build(dialect: Dialect) -> FastAPI:
             | (openapi.takes(endpoint.body, media=endpoint.takes) if endpoint.body else {}),
         )
 
-    async def no_route(_request: Request, _error: Exception) -> Response:
-        return _respond(dialect, dialect.refuse(NoRoute("There is no such path or method.")))
+    async def no_route(request: Request, _error: Exception) -> Response:
+        return _respond(dialect, dialect.refusal(_asked(request), NoRoute("There is no such path or method.")))
 
     app.add_exception_handler(HTTPException, no_route)
     models = {endpoint.body for endpoint in dialect.endpoints if endpoint.body}
@@ -53,24 +56,24 @@ def build(dialect: Dialect) -> FastAPI:
 
 def _serve(dialect: Dialect, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
     async def serve(request: Request) -> Response:
+        asked = _asked(request)
         try:
             if dialect.https_only and not came_securely(request):
                 raise Denied("Calls must be made over https.")
-            return _respond(dialect, await _do(dialect, endpoint, request))
+            return _respond(dialect, await _do(dialect, endpoint, asked, request))
         except Problem as problem:
-            return _respond(dialect, dialect.refuse(problem))
+            return _respond(dialect, dialect.refusal(asked, problem))
         except Exception as bug:
             log.request_failed(request.method, request.url.path, bug)
-            return _respond(
-                dialect, dialect.refuse(Unavailable("Something went wrong here; it is in the server's log."))
-            )
+            sorry = Unavailable("Something went wrong here; it is in the server's log.")
+            return _respond(dialect, dialect.refusal(asked, sorry))
 
     return serve
 
 
-async def _do(dialect: Dialect, endpoint: Endpoint, request: Request) -> Reply:
+async def _do(dialect: Dialect, endpoint: Endpoint, asked: Asked, request: Request) -> Reply:
     # The key first: nothing of a stranger's body is parsed, unless the key may be in it.
-    asked, key_in_body = _asked(request), endpoint.verb in (Verb.TOKEN, Verb.WHO)
+    key_in_body = endpoint.verb in (Verb.TOKEN, Verb.WHO)
     if key_in_body:
         asked = await _with_body(asked, request)
     try:
@@ -79,9 +82,9 @@ async def _do(dialect: Dialect, endpoint: Endpoint, request: Request) -> Reply:
         if endpoint.verb is Verb.WHO:
             return dialect.who(endpoint, asked, known=False)
         raise
+    dialect.admit(asked)
     if not key_in_body:
         asked = await _with_body(asked, request)
-    dialect.admit(asked)
     tenant = await _tenant(dialect, caller, asked, request)
     return await _VERBS[endpoint.verb](_Call(dialect, endpoint, asked, request, caller, tenant))
 
@@ -161,7 +164,8 @@ async def _try_status(call: _Call) -> Reply:
 
 
 async def _token(call: _Call) -> Reply:
-    return call.dialect.grant(call.endpoint, call.asked, Token(call.room.keys.token(call.caller), TOKEN_LIFE))
+    token = Token(call.room.keys.token(call.caller), TOKEN_LIFE, int(time.time()))
+    return call.dialect.grant(call.endpoint, call.asked, token)
 
 
 async def _who(call: _Call) -> Reply:
@@ -180,6 +184,7 @@ _VERBS: Mapping[Verb, Callable[[_Call], Awaitable[Reply]]] = {
 
 def _asked(request: Request) -> Asked:
     return Asked(
+        method=request.method,
         url=str(request.url),
         host=request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", ""),
         home=home_of(request),
