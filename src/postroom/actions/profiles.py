@@ -11,6 +11,7 @@ from postroom.domain.problems import Conflict, Stale
 from postroom.domain.profile import Patch, Profile, apply, changed_fields, keep_or_replace_secret
 from postroom.domain.secret import Secret
 from postroom.domain.tenant import Tenant
+from postroom.domain.text import one_line
 from postroom.smtp.check import Step, check
 from postroom.smtp.route import Route
 from postroom.store import audit, profiles
@@ -64,6 +65,7 @@ class Profiles:
     async def create(self, caller: Caller, tenant: Tenant, name: str, patch: Patch, *, dialect: str) -> StoredProfile:
         """One more profile. The first of a tenant becomes its default."""
         caller.require(Permission.SETTINGS_WRITE)
+        one_line("name", name)
         return await self._saved(
             lambda connection: self._save(connection, caller, tenant, None, patch, dialect, name=name)
         )
@@ -73,6 +75,7 @@ class Profiles:
     ) -> StoredProfile:
         """Name a profile, or make it the default. Not a revision: no setting changes."""
         caller.require(Permission.SETTINGS_WRITE)
+        one_line("name", name or "")
 
         def step(connection: Connection) -> StoredProfile:
             profiles.get(connection, tenant.id, profile_id)

@@ -64,7 +64,7 @@ def loose_json(raw: bytes) -> Any:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise Invalid("body", f"The request body is not valid JSON ({error.msg}, {where}).") from None
-    except (RecursionError, UnicodeDecodeError):
+    except (RecursionError, ValueError):  # ValueError: not UTF-8, or a number of thousands of digits
         raise Invalid("body", "The request body is not valid JSON in UTF-8, or nested too deeply.") from None
 
 

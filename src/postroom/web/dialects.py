@@ -24,6 +24,7 @@ _FORM = "application/x-www-form-urlencoded"
 def build(dialect: Dialect) -> FastAPI:
     """An app of its own, with its own OpenAPI document, in which every answer is in the dialect's envelope."""
     app = FastAPI(title=f"Postroom speaks {dialect.title}", openapi_url=None, docs_url=None, redoc_url=None)
+    app.router.redirect_slashes = False  # a redirect is no envelope, and leads where the Host header says
     for endpoint in dialect.endpoints:
         app.add_api_route(
             endpoint.path,

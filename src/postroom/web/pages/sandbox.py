@@ -54,7 +54,10 @@ async def _sign_in_page(_request: Request) -> Response:
 
 
 async def _sign_in(request: Request) -> Response:
-    """Exchange an API key for a session cookie: SameSite=Strict, so that no other site can use it."""
+    """Exchange an API key for a session cookie: SameSite=Strict, so that no other site can use it. Nor may another site
+    sign somebody in with a key of its own, who would then take its mail for theirs."""
+    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return _page("sign_in.html", 403, problem="Sign in on this page, not from another site.")
     form = parse_qs((await bodies.read(request, 4096)).decode("utf-8", "replace"))
     keys = room_of(request).keys
     try:
