@@ -137,3 +137,34 @@ async def test_a_single_mail_larger_than_all_room_is_sent_all_the_same(house: Ho
         await hand_in(house, 2, octets=40_000)
         async with at_work(house, most_octets=10_000):
             await until(lambda: len(relay.mails) == 2, "delivery")
+
+
+async def test_what_fails_with_the_old_settings_does_not_rest_the_lane_of_the_new_ones(house: House):
+    may_refuse = asyncio.Event()
+
+    async def refuses_late(visit: Visit) -> None:
+        await may_refuse.wait()
+        await visit.say(b"554 go away\r\n")
+
+    async with open_relay(Mood({"greeting": refuses_late})) as wrong, open_relay(Mood()) as right:
+        await point_to(house, wrong)
+        await hand_in(house)
+        async with at_work(house) as worker:
+            await until(lambda: wrong.visits == 1, "dialling")
+            await point_to(house, right)
+            may_refuse.set()
+            await until(lambda: worker.in_flight == 0, "the old attempt's end")
+            assert (await house.profile())["trouble"] is None
+            await until(lambda: len(right.mails) == 1, "delivery by the new settings")
+
+
+async def test_a_lane_that_another_machine_found_well_rests_again_when_it_fails_here(house: House):
+    async with open_relay(Mood({"greeting": b"421 not now\r\n"})) as away:
+        await point_to(house, away)
+        await hand_in(house)
+        async with at_work(house) as worker:
+            await until(lambda: away.visits == 1 and worker.in_flight == 0, "the first attempt")
+            await run(house, "UPDATE lane SET rests_until = NULL, trouble = NULL, ready = 1, wake_at = NULL")
+            worker.wake()
+            await until(lambda: away.visits == 2 and worker.in_flight == 0, "the second attempt")
+            assert (await house.profile())["trouble"] is not None

@@ -1,15 +1,17 @@
 """A worker's own view of the lanes: their pools, how much of each it may hold, and how their relays are doing."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from sqlalchemy import Connection
 
 from postroom import log
 from postroom.domain.delivery import SECOND, Deferred, rest
 from postroom.smtp.pool import Pool
 from postroom.smtp.route import Route
-from postroom.store.profiles import StoredProfile
-from postroom.store.queue.lanes import LaneReport
+from postroom.store.profiles import StoredProfile, by_lanes
+from postroom.store.queue.lanes import LaneReport, report_lanes
 
 FIRST_WINDOW = 20  # deliveries in hand for a lane that we know nothing of
 WIDEST_WINDOW = 400
@@ -24,8 +26,17 @@ class Lane:
     revision: int
     window: int = FIRST_WINDOW
     failures: int = 0
-    rests_until: int = 0
+    rested_at: int = 0
     trouble: str | None = None
+
+
+def report_of_revision(connection: Connection, reports: Sequence[tuple[LaneReport, int]]) -> list[Exception | None]:
+    """A batch: lane reports, each with the revision that it is about. Settings saved since then ended the rest of their
+    lane, and what still failed with the old ones must not rest it anew."""
+    standing = by_lanes(connection, [report.lane for report, _ in reports])
+    current = {lane: stored.revision for lane, stored in standing.items()}
+    report_lanes(connection, [report for report, revision in reports if current.get(report.lane) == revision])
+    return [None] * len(reports)
 
 
 class Lanes:
@@ -69,17 +80,21 @@ class Lanes:
             self._lanes[stored.lane] = lane
         return lane
 
-    def judge(self, stored: StoredProfile, failure: Deferred | None, now: int, dice: float) -> LaneReport | None:
+    def judge(
+        self, stored: StoredProfile, failure: Deferred | None, started_at: int, now: int, dice: float
+    ) -> LaneReport | None:
         """What is to be written down about the lane after an attempt, if anything."""
         lane = self._lanes.get(stored.lane)
+        if lane is not None and lane.revision != stored.revision:  # it says nothing about the settings in force
+            return None
         failures = lane.failures if lane else stored.failures
         if failure is None:
             return self._went_well(stored.lane, lane)
-        if lane is not None and lane.rests_until > now:  # one of many that failed together: counted once
+        if lane is not None and started_at < lane.rested_at:  # one of many that failed together: counted once
             return None
         pause = rest(failure.scope, failures + 1, dice)
         if lane is not None:
-            lane.window, lane.failures, lane.rests_until, lane.trouble = 1, failures + 1, now + pause, failure.message
+            lane.window, lane.failures, lane.rested_at, lane.trouble = 1, failures + 1, now, failure.message
         log.lane_rests(stored.lane, failure.code, failures + 1, pause / SECOND)
         return LaneReport(stored.lane, failures + 1, now + pause, failure.message)
 
@@ -108,6 +123,6 @@ class Lanes:
         lane.window = min(lane.window * 2, WIDEST_WINDOW)
         if not lane.failures and not lane.trouble:
             return None
-        lane.failures, lane.rests_until, lane.trouble = 0, 0, None
+        lane.failures, lane.rested_at, lane.trouble = 0, 0, None
         log.lane_well(lane_id)
         return LaneReport(lane_id, 0)
