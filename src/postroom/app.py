@@ -31,7 +31,7 @@ from postroom.domain.problems import Unavailable
 from postroom.domain.secret import Secret
 from postroom.smtp.reach import Network, Reach
 from postroom.smtp.route import Route
-from postroom.smtp.sandbox import Caught, Sandbox, read
+from postroom.smtp.sandbox import Caught, Sandbox, subject
 from postroom.store import caught, profiles
 from postroom.store.database import Database
 from postroom.store.profiles import StoredProfile
@@ -41,6 +41,7 @@ from postroom.web.server import Health, build
 from postroom.worker import chores
 from postroom.worker.loop import Worker
 
+REQUEST_GRACE = 5  # seconds that a request under way gets when we are told to stop
 STALE_WORKER = 30.0  # seconds without a turn of its loop after which the worker is not well
 
 
@@ -123,8 +124,11 @@ async def _run(postroom: Postroom, listener: socket.socket | None, with_worker: 
         await _recover(postroom.database)
         parts.append(asyncio.create_task(postroom.worker.run()))
     server = _Server(
-        uvicorn.Config(postroom.site, lifespan="off", access_log=False, log_config=None, server_header=False)
-    )
+        uvicorn.Config(
+            postroom.site, lifespan="off", access_log=False, log_config=None, server_header=False,
+            timeout_graceful_shutdown=REQUEST_GRACE,
+        )
+    )  # fmt: skip
     if listener:
         parts.append(asyncio.create_task(server.serve(sockets=[listener])))
         _announce(postroom, listener)
@@ -175,7 +179,7 @@ async def _sandbox(config: Config, database: Database, wanted: bool) -> AsyncIte
 
     async def keep(mail: Caught) -> None:
         new = caught.NewCaught(
-            mail.received_at, mail.envelope_sender, mail.recipients, read(mail.content).subject, mail.content
+            mail.received_at, mail.envelope_sender, mail.recipients, subject(mail.content), mail.content
         )
         await database.fold(caught.keep, new)
 

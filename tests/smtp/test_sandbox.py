@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from postroom.domain.address import Address
 from postroom.domain.message import Attachment, Draft, Mailbox
 from postroom.smtp.compose import compose
-from postroom.smtp.sandbox import MOST_READ, Caught, Reading, Sandbox, read
+from postroom.smtp.sandbox import MOST_READ, Caught, Reading, Sandbox, read, subject
 
 PASSWORD = "correct-horse"
 PLAIN = base64.b64encode(f"\0user\0{PASSWORD}".encode()).decode()
@@ -301,3 +301,18 @@ def test_a_mail_that_was_not_read_to_its_end_says_so():
     assert not read(b"Subject: a\r\n\r\n" + b"x" * MOST_READ).complete
     nested = b"Subject: a\r\n" + b"Content-Type: message/rfc822\r\n\r\n" * 99
     assert (read(nested).subject, read(nested).complete) == ("a", False)
+
+
+def test_a_mail_of_very_many_parts_is_shown_by_its_header_only():
+    parts = b"--b\r\nContent-Type: text/plain\r\n\r\nx\r\n" * 50_000
+    content = b"Subject: Crowd\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" + parts
+    started = time.process_time()
+    reading = read(content)
+    assert time.process_time() - started < 1
+    assert (reading.subject, reading.text, reading.complete) == ("Crowd", None, False)
+
+
+def test_the_subject_alone_is_the_one_that_is_read():
+    content = b"From: a@b.example\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n Ann\r\n\r\nSubject: no\r\n"
+    assert subject(content) == read(content).subject
+    assert subject(b"") == ""

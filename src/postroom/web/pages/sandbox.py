@@ -1,5 +1,6 @@
 """/sandbox: the mails that the sandbox relay caught. And /sign-in, which it needs."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -85,7 +86,8 @@ async def _show(request: Request) -> Response:
         return _refused(problem)
     content = mail.content or b""
     source = content.decode("utf-8", "replace")
-    page = _page("mail.html", mail=mail, reading=read(content), source=source, tenant=tenant)
+    reading = await asyncio.to_thread(read, content)
+    page = _page("mail.html", mail=mail, reading=reading, source=source, tenant=tenant)
     return _with_session(page, request, caller)
 
 
