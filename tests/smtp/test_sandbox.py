@@ -170,6 +170,16 @@ async def test_a_mail_over_the_limit_is_refused_before_and_after_it_was_sent():
     assert shelf.mails == []
 
 
+async def test_a_nul_in_an_address_becomes_text_that_every_database_takes():
+    shelf = Shelf()
+    async with dialogue(shelf.keep) as talk:
+        await talk.say("EHLO me.example", 'MAIL FROM:<"a\x00b"@good.example>', "RCPT TO:<b@good.example>")
+        await talk.say("MAIL FROM:<a@good.example>", 'RCPT TO:<"c\x00d"@good.example>', "RCPT TO:<b@good.example>")
+        await talk.say("DATA", "Subject: Hi\r\n\r\nhi\r\n.")
+    (mail,) = shelf.mails
+    assert "\0" not in "".join((mail.envelope_sender, *mail.recipients))
+
+
 async def test_addresses_beyond_ascii_are_taken_and_broken_ones_become_text():
     shelf = Shelf()
     async with dialogue(shelf.keep) as talk:

@@ -142,8 +142,8 @@ def _caught(session: Session, envelope: Envelope) -> Caught:
 
 
 def _as_text(address: str) -> str:
-    # aiosmtpd hides octets that are not UTF-8 in surrogates, which no database takes.
-    return address.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    # aiosmtpd hides octets that are not UTF-8 in surrogates, which no database takes; nor does PostgreSQL take a NUL.
+    return address.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
 @dataclass(frozen=True, slots=True)
