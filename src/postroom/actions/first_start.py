@@ -50,10 +50,8 @@ def _settle_in(
 
 def _check_vault(connection: Connection, vault: Vault) -> None:
     """A wrong vault key is found at the start, not when the first mail should go out."""
-    known = facts.recall(connection, "vault key")
-    if known is None:
-        facts.remember(connection, "vault key", vault.key_id)
-    elif known != vault.key_id:
+    known = facts.remember(connection, "vault key", vault.key_id)
+    if known != vault.key_id:
         raise Invalid(
             "POSTROOM_VAULT_KEY",
             f"The vault key ({vault.key_id}) is not the one that this database's secrets were sealed with ({known}). "

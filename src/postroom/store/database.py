@@ -5,6 +5,10 @@ all, one statement per kind. The running commit is the batching clock (`research
 
 A `Batch` is a function `(connection, items) -> results`, one result per item in order; a result that is an exception is
 raised to its caller alone. Everything it does is durable (SQLite: WAL with synchronous=FULL) before anyone is answered.
+
+Kinds are done in the same order in every transaction on every machine, so that two of them don't wait crosswise for
+each other's rows; one that says `comes_last` does so. Where PostgreSQL finds such a standoff all the same, or the
+connection breaks before the COMMIT, nothing was written, and all of it is done once more.
 """
 
 import asyncio
@@ -14,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
@@ -22,6 +27,7 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from postroom.domain.problems import Unavailable
 
@@ -32,7 +38,9 @@ Clock = Callable[[Connection], int]
 
 MOST_PER_COMMIT = 1000
 READERS = 4
+TRIES = 5  # for a transaction that met a standoff or lost its connection
 _MIGRATION_LOCK = 0x706F7374726F6F6D  # "postroom", for pg_advisory_lock
+_STANDOFF = ("40001", "40P01")  # serialization_failure, deadlock_detected
 _STOP = object()
 
 
@@ -53,6 +61,7 @@ class Database:
         self.now = clock
         self.commits = 0  # transactions so far, for the benchmark and metrics
         self._held = held
+        self._closing = False
         self._jobs: deque[Any] = deque()
         self._work = threading.Event()
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
@@ -85,14 +94,19 @@ class Database:
         return cast("T", await self.fold(_each_alone, step))
 
     def fold(self, batch: Batch[T, R], item: T) -> "asyncio.Future[R]":
-        """Have `item` done by `batch` together with the others of its kind, in the next transaction."""
+        """Have `item` done by `batch` together with the others of its kind, in the next transaction. Raises Unavailable
+        when it is being closed."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        if self._closing:
+            future.set_exception(Unavailable("Postroom is stopping: try again in a moment."))
+            return future
         self._jobs.append(_Job(batch, item, future))
         self._work.set()
         return future
 
     async def close(self) -> None:
         """Finish what was asked for, then close."""
+        self._closing = True
         self._jobs.append(_STOP)
         self._work.set()
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
@@ -103,7 +117,7 @@ class Database:
             self._held.close()
 
     def _read(self, ask: Callable[[Connection], T]) -> T:
-        with self.readers.connect() as connection:
+        with _connected(self.readers) as connection:
             return ask(connection)
 
     def _write_until_stopped(self) -> None:
@@ -130,39 +144,68 @@ class Database:
 
     def _commit_all_or_each(self, jobs: list[_Job]) -> None:
         """One transaction for all; if a statement in it fails, one for each, so that nobody fails for another."""
-        try:
-            self._commit(jobs)
-        except _NotCommitted as failure:
-            if len(jobs) == 1 or failure.in_commit:
-                for job in jobs:
-                    job.result = failure.cause
-                return
+        failure = self._commit_at_last(jobs)
+        if failure is None:
+            return
+        if len(jobs) == 1 or failure.of_all:
             for job in jobs:
-                self._commit_all_or_each([job])
+                job.result = failure.cause
+            return
+        for job in jobs:
+            self._commit_all_or_each([job])
+
+    def _commit_at_last(self, jobs: list[_Job]) -> "_NotCommitted | None":
+        """Again, while it is nobody's fault that it failed. Returns the failure that remains."""
+        for left in reversed(range(TRIES)):
+            try:
+                self._commit(jobs)
+            except _NotCommitted as failure:
+                if failure.of_all or not (left and _is_passing(failure.cause)):
+                    return failure
+            else:
+                return None
+        return None
 
     def _commit(self, jobs: list[_Job]) -> None:
-        in_commit = False
+        # Without a connection nobody's turn would go better. After a failed COMMIT nobody can know what is on disk: it
+        # is reported, never repeated (PostgreSQL's fsync lesson of 2018; security-reliability.md section 2).
+        of_all = True
         try:
-            with self.writer.connect() as connection:
+            with _connected(self.writer) as connection:
                 connection.begin()
+                of_all = False
                 for batch, ours in _by_kind(jobs):
                     results = batch(connection, [job.item for job in ours])
                     for job, result in zip(ours, results, strict=True):
                         job.result = result
-                in_commit = True
+                of_all = True
                 connection.commit()
             self.commits += 1
         except Exception as error:
-            # After a failed COMMIT nobody can know what is on disk: it is reported, never repeated (PostgreSQL's
-            # fsync lesson of 2018; security-reliability.md section 2).
-            raise _NotCommitted(error, in_commit) from error
+            raise _NotCommitted(error, of_all) from error
 
 
 class _NotCommitted(Exception):
-    def __init__(self, cause: Exception, in_commit: bool) -> None:
+    """`of_all`: it is not about one of the jobs."""
+
+    def __init__(self, cause: Exception, of_all: bool) -> None:
         super().__init__(str(cause))
         self.cause = cause
-        self.in_commit = in_commit
+        self.of_all = of_all
+
+
+def _connected(engine: Engine) -> Connection:
+    try:
+        return engine.connect()
+    except SQLAlchemyError as error:
+        raise Unavailable("The database can't be reached: try again in a moment.") from error
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Whether the transaction was undone for a reason that may be gone the next time."""
+    if not isinstance(error, DBAPIError):
+        return False
+    return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _STANDOFF
 
 
 def hold(data_dir: Path) -> IO[str]:
@@ -235,19 +278,33 @@ def _each_alone(connection: Connection, steps: Sequence[Callable[[Connection], T
 
 
 def _in_savepoint(connection: Connection, step: Callable[[Connection], T]) -> T | Exception:
+    savepoint = connection.begin_nested()
     try:
-        with connection.begin_nested():
-            return step(connection)
+        result = step(connection)
+        savepoint.commit()
     except Exception as error:
+        if _is_passing(error):
+            raise
+        try:
+            savepoint.rollback()
+        except Exception:
+            # The database has undone more than the step (SQLite does so on a full disk): what others did in this
+            # transaction is gone, too, and what came after would stand outside of any.
+            raise error from None
         return error
+    return result
 
 
 def _by_kind(jobs: list[_Job]) -> Iterable[tuple[Callable[..., Any], list[_Job]]]:
-    """Jobs of a kind together, kinds in the order in which they first came."""
+    """Jobs of a kind together, kinds by name."""
     kinds: dict[Callable[..., Any], list[_Job]] = {}
     for job in jobs:
         kinds.setdefault(job.batch, []).append(job)
-    return kinds.items()
+    return sorted(kinds.items(), key=lambda kind: _turn(kind[0]))
+
+
+def _turn(batch: Callable[..., Any]) -> tuple[bool, str]:
+    return getattr(batch, "comes_last", False), getattr(batch, "__qualname__", "")
 
 
 def _answer(jobs: list[_Job]) -> None:
@@ -256,7 +313,7 @@ def _answer(jobs: list[_Job]) -> None:
     for job in jobs:
         loops.setdefault(job.future.get_loop(), []).append(job)
     for loop, ours in loops.items():
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # it was closed: nobody is left who asks
             loop.call_soon_threadsafe(_resolve, ours)
 
 

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from postroom.domain.problems import NotFound
 from postroom.domain.profile import Auth, Profile, Security
-from postroom.store.schema import lane, profile, revision
+from postroom.store.queue.lanes import wake_by
+from postroom.store.schema import lane, profile, revision, tenant
 
 UNKNOWN = "There is no such profile."
 
@@ -87,6 +88,8 @@ def by_lanes(connection: Connection, lanes: list[int]) -> dict[int, StoredProfil
 
 def add(connection: Connection, tenant_id: int, name: str, *, now: int) -> tuple[int, int]:
     """A new profile without a revision yet; returns its id and its lane. The first of a tenant is the default."""
+    # Two at once would count to the same number.
+    connection.execute(select(tenant.c.id).where(tenant.c.id == tenant_id).with_for_update())
     last = select(func.coalesce(func.max(profile.c.id), 0)).where(profile.c.tenant_id == tenant_id)
     profile_id = connection.execute(last).scalar_one() + 1
     has_default = find(connection, tenant_id, None) is not None
@@ -116,10 +119,9 @@ def revise(
             changed_at=now, author=author.name, key_id=author.key_id, dialect=author.dialect,
         )
     )  # fmt: skip
-    its_lane = select(profile.c.lane).where(ours).scalar_subquery()
-    connection.execute(
-        update(lane).where(lane.c.id == its_lane).values(failures=0, trouble=None, rests_until=None, wake_at=now)
-    )
+    lane_id = connection.execute(select(profile.c.lane).where(ours)).scalar_one()
+    connection.execute(update(lane).where(lane.c.id == lane_id).values(failures=0, trouble=None, rests_until=None))
+    wake_by(connection, [(lane_id, now)])
     return number
 
 

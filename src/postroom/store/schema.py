@@ -98,14 +98,23 @@ lane = Table(  # one profile's stream of mail: the unit of fairness, rest and li
     Column("id", Id, primary_key=True),
     Column("ready", Boolean, nullable=False),  # may have something due
     Column("vt", BigInteger, nullable=False),  # virtual time: rows served so far, against the least served
-    Column("wake_at", BigInteger),  # when to look again
+    Column("wake_at", BigInteger),  # when to look again; only claiming writes this and the two above
     Column("rests_until", BigInteger),
     Column("failures", Integer, nullable=False),  # in a row, that were about the relay or the settings
     Column("trouble", Text),  # what the last of them was, as a sentence
 )
-Index("ix_lane_ready_vt", lane.c.vt, sqlite_where=text("ready"), postgresql_where=text("ready"))
+# SQLite uses a partial index only when the query says the same words, and SQLAlchemy says "ready = 1" there.
+Index("ix_lane_ready_vt", lane.c.vt, sqlite_where=text("ready = 1"), postgresql_where=text("ready"))
 Index("ix_lane_wake_at", lane.c.wake_at, sqlite_where=text("wake_at IS NOT NULL"),
       postgresql_where=text("wake_at IS NOT NULL"))  # fmt: skip
+
+wake = Table(  # "look at this lane by then": everyone adds, claiming takes; so nobody waits for a lane's row
+    "wake",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("lane", Id, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
 
 queue = Table(  # what is still to be sent: one row per delivery, gone when it is over
     "queue",

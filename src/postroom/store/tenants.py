@@ -1,6 +1,6 @@
 """Tenants."""
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, select, text
 
 from postroom.domain.problems import Conflict
 from postroom.domain.tenant import Tenant
@@ -24,10 +24,14 @@ def every(connection: Connection) -> list[Tenant]:
 
 def add(connection: Connection, slug: str, name: str, now: int) -> Tenant:
     """Raises Conflict when the slug is taken."""
-    if find(connection, slug):
+    statement = text(
+        "INSERT INTO tenant (slug, name, created_at) VALUES (:slug, :name, :now)"
+        " ON CONFLICT (slug) DO NOTHING RETURNING id"
+    )
+    added = connection.execute(statement, {"slug": slug, "name": name, "now": now}).scalar()
+    if added is None:
         raise Conflict(f'There is a tenant "{slug}" already.')
-    added = insert(tenant).values(slug=slug, name=name, created_at=now).returning(tenant.c.id)
-    return Tenant(connection.execute(added).scalar_one(), slug, name, now)
+    return Tenant(added, slug, name, now)
 
 
 def _read(row: Row[tuple[int, str, str, int]]) -> Tenant:

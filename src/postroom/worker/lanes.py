@@ -1,17 +1,15 @@
 """A worker's own view of the lanes: their pools, how much of each it may hold, and how their relays are doing."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-
-from sqlalchemy import Connection
 
 from postroom import log
 from postroom.domain.delivery import SECOND, Deferred, rest
 from postroom.smtp.pool import Pool
 from postroom.smtp.route import Route
-from postroom.store.profiles import StoredProfile, by_lanes
-from postroom.store.queue.lanes import LaneReport, report_lanes
+from postroom.store.profiles import StoredProfile
+from postroom.store.queue.lanes import LaneReport
 
 FIRST_WINDOW = 20  # deliveries in hand for a lane that we know nothing of
 WIDEST_WINDOW = 400
@@ -28,15 +26,6 @@ class Lane:
     failures: int = 0
     rested_at: int = 0
     trouble: str | None = None
-
-
-def report_of_revision(connection: Connection, reports: Sequence[tuple[LaneReport, int]]) -> list[Exception | None]:
-    """A batch: lane reports, each with the revision that it is about. Settings saved since then ended the rest of their
-    lane, and what still failed with the old ones must not rest it anew."""
-    standing = by_lanes(connection, [report.lane for report, _ in reports])
-    current = {lane: stored.revision for lane, stored in standing.items()}
-    report_lanes(connection, [report for report, revision in reports if current.get(report.lane) == revision])
-    return [None] * len(reports)
 
 
 class Lanes:
@@ -89,14 +78,14 @@ class Lanes:
             return None
         failures = lane.failures if lane else stored.failures
         if failure is None:
-            return self._went_well(stored.lane, lane)
+            return self._went_well(stored, lane)
         if lane is not None and started_at < lane.rested_at:  # one of many that failed together: counted once
             return None
         pause = rest(failure.scope, failures + 1, dice)
         if lane is not None:
             lane.window, lane.failures, lane.rested_at, lane.trouble = 1, failures + 1, now, failure.message
         log.lane_rests(stored.lane, failure.code, failures + 1, pause / SECOND)
-        return LaneReport(stored.lane, failures + 1, now + pause, failure.message)
+        return LaneReport(stored.lane, failures + 1, stored.revision, now + pause, failure.message)
 
     def forget_idle(self) -> None:
         """Lanes that hold nothing and have no connection standing."""
@@ -117,12 +106,12 @@ class Lanes:
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
-    def _went_well(self, lane_id: int, lane: Lane | None) -> LaneReport | None:
+    def _went_well(self, stored: StoredProfile, lane: Lane | None) -> LaneReport | None:
         if lane is None:
             return None
         lane.window = min(lane.window * 2, WIDEST_WINDOW)
         if not lane.failures and not lane.trouble:
             return None
         lane.failures, lane.rested_at, lane.trouble = 0, 0, None
-        log.lane_well(lane_id)
-        return LaneReport(lane_id, 0)
+        log.lane_well(stored.lane)
+        return LaneReport(stored.lane, 0, stored.revision)

@@ -38,9 +38,10 @@ from postroom.smtp.route import Route
 from postroom.store.database import Database
 from postroom.store.profiles import StoredProfile, by_lanes
 from postroom.store.queue.claim import Claim, Held, Wanted, claimer, doubter, releaser, renewer
+from postroom.store.queue.lanes import report_lanes
 from postroom.store.queue.settle import Record, Settlement, settle
 from postroom.worker.hold import MOST_OCTETS, Hold, Parcel, parcels_of, take_in
-from postroom.worker.lanes import Lanes, report_of_revision
+from postroom.worker.lanes import Lanes
 
 CLAIM = 200  # deliveries in one go
 MOST_IN_FLIGHT = 2_000  # deliveries, over all lanes
@@ -242,7 +243,7 @@ class Worker:
         failure = next((each for each in outcomes if isinstance(each, Deferred) and waits_for_the_lane(each)), None)
         report = self._lanes.judge(stored, failure, attempt.started_at, now, self._dice())
         if report is not None:
-            told = self._database.fold(report_of_revision, (report, stored.revision))
+            told = self._database.fold(report_lanes, report)
             told.add_done_callback(lambda future: future.exception())
 
     def _give_back(self, parcel: Parcel) -> None:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from sqlalchemy import Connection, delete, insert, select, text
 
 from postroom.domain.delivery import SECOND, State
 from postroom.domain.message import OnDoubt
 from postroom.domain.problems import Conflict
-from postroom.store.queue.lanes import make_ready
+from postroom.store.queue.lanes import wake_by
 from postroom.store.schema import body, delivery, idempotency, message, queue
 
 IDEMPOTENCY_DAYS = 2
@@ -73,15 +74,17 @@ def accept(connection: Connection, acceptances: Sequence[Acceptance]) -> list[Ac
     messages = [each for acceptance in fresh for each in acceptance.messages]
     if messages:
         _keep(connection, messages)
-        make_ready(connection, {each.lane for each in messages}, max(each.queued_at for each in messages))
     return results
 
 
 def _claim_keys(connection: Connection, acceptances: Sequence[Acceptance]) -> list[Accepted | Exception]:
     # In the order of the keys, so that two machines that take several at once can't wait for each other.
-    wanted = sorted((each for each in acceptances if each.key), key=lambda each: each.key.digest if each.key else "")
-    taken = {id(each): _claim_key(connection, each.key, each.messages[0].queued_at) for each in wanted if each.key}
-    return [taken.get(id(each), Accepted()) for each in acceptances]
+    wanted = [(each.key.digest, n, each.key) for n, each in enumerate(acceptances) if each.key]
+    taken = {
+        n: _claim_key(connection, key, acceptances[n].messages[0].queued_at)
+        for _, n, key in sorted(wanted, key=itemgetter(0, 1))
+    }
+    return [taken.get(n, Accepted()) for n in range(len(acceptances))]
 
 
 def _claim_key(connection: Connection, key: IdempotencyKey, now: int) -> Accepted | Exception:
@@ -113,6 +116,7 @@ def _keep(connection: Connection, messages: list[NewMessage]) -> None:
     waiting = [_queue_row(*row) for row in rows if row[2].state is State.WAITING]
     if waiting:
         connection.execute(insert(queue), waiting)
+        wake_by(connection, ((row[1].lane, row[1].queued_at) for row in rows if row[2].state is State.WAITING))
 
 
 def _message_row(new: NewMessage) -> dict[str, object]:

@@ -5,17 +5,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
+from typing import ClassVar
 
 from sqlalchemy import ColumnElement, Connection, bindparam, case, literal, select, text, update
 
 from postroom.domain.delivery import SECOND
 from postroom.domain.message import OnDoubt
 from postroom.store.ids import new_id
-from postroom.store.queue.lanes import wake_all_with_due, wake_at_next, wake_by, wake_due
+from postroom.store.queue.lanes import sleep, wake_by, wake_up
 from postroom.store.schema import body, lane, message, queue
 
 LANES_AT_ONCE = 40
-SECOND_LOOK = SECOND  # an emptied lane is looked at once more: another machine may have added to it meanwhile
 SPARE_LEASE = 10 * SECOND  # the final dot is only sent with this much of the lease left
 
 Clock = Callable[[Connection], int]
@@ -48,47 +48,64 @@ class Claim:
     lease: str
 
 
-def claimer(now: Clock) -> Callable[[Connection, Sequence[Wanted]], list[list[Claim] | Exception]]:
+def claimer(now: Clock) -> "Claiming":
     """The claiming batch, by the database's clock."""
+    return Claiming(now)
 
-    def claim(connection: Connection, wishes: Sequence[Wanted]) -> list[list[Claim] | Exception]:
-        return [_claim(connection, wanted, now(connection)) for wanted in wishes]
 
-    return claim
+@dataclass(frozen=True)
+class Claiming:
+    """Takes only what nobody else has locked, so it never waits; and comes last in its transaction, so that nobody
+    waits for what it has locked while the rest of that transaction waits for them."""
+
+    now: Clock
+    comes_last: ClassVar[bool] = True
+
+    def __call__(self, connection: Connection, wishes: Sequence[Wanted]) -> list[list[Claim] | Exception]:
+        return [_claim(connection, wanted, self.now(connection)) for wanted in wishes]
 
 
 def _claim(connection: Connection, wanted: Wanted, now: int) -> list[Claim]:
-    wake_due(connection, now)
+    """A fair share to each of the least served lanes, round by round, until there is enough or nothing more."""
+    wake_up(connection, now)
     lease = new_id(now)
+    free = dict(wanted.free)
     claims: list[Claim] = []
-    skip = {each for each, free in wanted.free.items() if free <= 0}
-    while len(claims) < wanted.most:
-        lanes = _least_served(connection, skip)
+    while (room := wanted.most - len(claims)) > 0:
+        full = [each for each, left in free.items() if left <= 0]
+        lanes = _least_served(connection, min(room, LANES_AT_ONCE), full)
         if not lanes:
             break
-        share = max(1, (wanted.most - len(claims)) // len(lanes))
-        limits = {each: min(share, wanted.free.get(each, wanted.per_lane)) for each in lanes}
+        limits = {each: min(room // len(lanes), free.setdefault(each, wanted.per_lane)) for each in lanes}
         ids = _due_ids(connection, limits, now)
         found = _lease(connection, ids, lease, now + wanted.lease, now) if ids else []
+        given = Counter(claim.lane for claim in found)
+        _charge(connection, {each: lanes[each] + count for each, count in given.items()})
+        sleep(connection, [each for each in lanes if given[each] < limits[each]])
+        free |= {each: free[each] - given[each] for each in lanes}
         claims += found
-        _serve(connection, lanes, found, limits, now)
-        skip |= lanes.keys()
     return claims
 
 
-def _least_served(connection: Connection, skip: set[int]) -> dict[int, int]:
-    ready = select(lane.c.id, lane.c.vt).where(lane.c.ready).order_by(lane.c.vt).limit(LANES_AT_ONCE)
-    if skip:
-        ready = ready.where(lane.c.id.not_in(sorted(skip)))
-    rows = connection.execute(ready.with_for_update(skip_locked=True))
-    return {row.id: row.vt for row in rows}
+def _least_served(connection: Connection, most: int, full: list[int]) -> dict[int, int]:
+    ready = select(lane.c.id, lane.c.vt).where(lane.c.ready).order_by(lane.c.vt).limit(most)
+    if full:
+        ready = ready.where(lane.c.id.not_in(sorted(full)))
+    return {row.id: row.vt for row in connection.execute(ready.with_for_update(skip_locked=True))}
+
+
+_ARM = (
+    "SELECT id FROM"
+    " (SELECT id FROM queue WHERE lane = {} AND due_at <= :now ORDER BY due_at, id LIMIT {} {}) AS lane_{}"
+)
 
 
 def _due_ids(connection: Connection, limits: dict[int, int], now: int) -> list[str]:
     # Written out per lane: each arm is one short range scan, on both databases (PostgreSQL turned a joined LIMIT into
-    # a scan of everything; performance.md section 6). Nobody else claims from these lanes: their rows are locked.
-    arm = "SELECT id FROM (SELECT id FROM queue WHERE lane = {} AND due_at <= :now ORDER BY due_at, id LIMIT {}) AS {}"
-    arms = (arm.format(int(each), int(limit), f"lane_{n}") for n, (each, limit) in enumerate(limits.items()))
+    # a scan of everything; performance.md section 6). Nobody else claims from these lanes, but somebody may just settle
+    # late, cancel or hasten a row: it is left for the next time.
+    skip_locked = "FOR UPDATE SKIP LOCKED" if connection.dialect.name == "postgresql" else ""
+    arms = (_ARM.format(int(each), int(limit), skip_locked, n) for n, (each, limit) in enumerate(limits.items()))
     return list(connection.execute(text(" UNION ALL ".join(arms)), {"now": now}).scalars())
 
 
@@ -111,19 +128,10 @@ def _lease(connection: Connection, ids: list[str], lease: str, until: int, now: 
     return sorted(claims, key=attrgetter("lane", "id"))
 
 
-def _serve(
-    connection: Connection, lanes: dict[int, int], claims: list[Claim], limits: dict[int, int], now: int
-) -> None:
-    """Charge the lanes for what they were given; one that had less than it could give is no longer ready."""
-    given = Counter(claim.lane for claim in claims)
-    rows = [
-        {"the_lane": each, "the_vt": lanes[each] + given[each], "still": given[each] >= limits[each]} for each in lanes
-    ]
-    charge = update(lane).where(lane.c.id == bindparam("the_lane"))
-    connection.execute(charge.values(vt=bindparam("the_vt"), ready=bindparam("still")), rows)
-    emptied = [each for each in lanes if given[each] < limits[each]]
-    wake_by(connection, {each: now + SECOND_LOOK for each in emptied if given[each]})
-    wake_at_next(connection, [each for each in emptied if not given[each]])
+def _charge(connection: Connection, served: Mapping[int, int]) -> None:
+    charge = update(lane).where(lane.c.id == bindparam("the_lane")).values(vt=bindparam("the_vt"))
+    if served:
+        connection.execute(charge, [{"the_lane": each, "the_vt": vt} for each, vt in served.items()])
 
 
 def contents(connection: Connection, message_ids: Iterable[str]) -> dict[str, tuple[str, bytes]]:
@@ -150,7 +158,7 @@ def doubter(now: Clock) -> Callable[[Connection, Sequence[Held]], list[bool | Ex
 
     def mark(connection: Connection, marks: Sequence[Held]) -> list[bool | Exception]:
         ours = _touch(connection, marks, {"in_doubt": True}, queue.c.due_at > now(connection) + SPARE_LEASE)
-        return [all(each in ours for each in mark.ids) for mark in marks]
+        return [all((mark.lease, each) in ours for each in mark.ids) for mark in marks]
 
     return mark
 
@@ -171,8 +179,8 @@ def releaser(now: Clock) -> Callable[[Connection, Sequence[Held]], list[Exceptio
     def release(connection: Connection, held: Sequence[Held]) -> list[Exception | None]:
         at = now(connection)
         values = {"due_at": at, "lease": None, "attempt": queue.c.attempt - 1}
-        _touch(connection, held, values, literal(True))
-        wake_all_with_due(connection, at)
+        released = _touch(connection, held, values, literal(True))
+        wake_by(connection, ((each, at) for each in released.values()))
         return [None] * len(held)
 
     return release
@@ -180,12 +188,13 @@ def releaser(now: Clock) -> Callable[[Connection, Sequence[Held]], list[Exceptio
 
 def _touch(
     connection: Connection, held: Sequence[Held], values: Mapping[str, object], only: ColumnElement[bool]
-) -> set[str]:
-    """Update what is still under its lease; returns the ids of that."""
-    touched: set[str] = set()
+) -> dict[tuple[str, str], int]:
+    """Update what is still under its lease; returns the lane of each, by lease and id."""
+    touched: dict[tuple[str, str], int] = {}
     for lease, ids in by_lease(held):
         ours = update(queue).where(queue.c.id.in_(ids), queue.c.lease == lease, only)
-        touched.update(connection.execute(ours.values(values).returning(queue.c.id)).scalars())
+        rows = connection.execute(ours.values(values).returning(queue.c.id, queue.c.lane))
+        touched |= {(lease, row.id): row.lane for row in rows}
     return touched
 
 
@@ -197,6 +206,6 @@ def by_lease(held: Sequence[Held]) -> Iterable[tuple[str, list[str]]]:
 def recover(connection: Connection, now: int) -> int:
     """After a start with the database to ourselves: whatever is leased belonged to the dead, so it is due. How many."""
     dead = update(queue).where(queue.c.lease.is_not(None), queue.c.due_at > now).values(due_at=now)
-    freed = connection.execute(dead).rowcount
-    wake_all_with_due(connection, now)
-    return freed
+    lanes = connection.execute(dead.returning(queue.c.lane)).scalars().all()
+    wake_by(connection, ((each, now) for each in lanes))
+    return len(lanes)

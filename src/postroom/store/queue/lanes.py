@@ -3,80 +3,123 @@
 Ready lanes are served by least virtual time, a few rows each, so that one tenant's million can't stand in front of
 another's first (`research/performance.md` section 6). A lane that rests, or has nothing due, is not ready and costs
 nothing; `wake_at` says when to look again.
+
+Whoever adds mail to a lane, or puts it back, says so in the inbox `wake` (`wake_by`), which is only ever appended to:
+nobody waits for a lane's row, and a wake-up is seen exactly when its mail is, so that no claim that looked a moment too
+early can put the lane to sleep over it. Only claiming takes from the inbox, under the lane's row lock (`wake_up`).
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, or_, select, update
 
-from postroom.store.schema import lane, queue
+from postroom.store.schema import lane, profile, queue, wake
+
+MOST_WAKES = 10_000  # taken from the inbox by one claim
+AT_ONCE = 0
+
+
+def wake_by(connection: Connection, wakes: Iterable[tuple[int, int]]) -> None:
+    """See to it that each lane (the first of a pair) is looked at by the given time. One that rests stays at rest."""
+    earliest = _earliest(wakes)
+    if earliest:
+        connection.execute(insert(wake), [{"lane": each, "at": at} for each, at in earliest.items()])
+
+
+def wake_up(connection: Connection, now: int) -> None:
+    """Make ready what was asked for or whose time has come. Waits for nobody: a lane that somebody else works on
+    keeps its wake-ups for later."""
+    asked = _take_asked(connection)
+    if asked:
+        free = set(connection.execute(_free(lane.c.id.in_(sorted(asked)))).scalars())
+        wake_by(connection, ((each, at) for each, at in asked.items() if each not in free))
+        _make_ready(connection, lane.c.id.in_([each for each in sorted(free) if asked[each] <= now]), now)
+        _look_later(connection, {each: asked[each] for each in sorted(free) if asked[each] > now})
+    _make_ready(connection, lane.c.id.in_(_free((lane.c.wake_at <= now) & ~lane.c.ready & _rested(now))), now)
+
+
+def _take_asked(connection: Connection) -> dict[int, int]:
+    """Empty the inbox: per lane, when it is to be looked at."""
+    oldest = select(wake.c.id).order_by(wake.c.id).limit(MOST_WAKES).with_for_update(skip_locked=True).cte("oldest")
+    taken = delete(wake).where(wake.c.id.in_(select(oldest.c.id))).returning(wake.c.lane, wake.c.at)
+    return _earliest((row.lane, row.at) for row in connection.execute(taken))
+
+
+def _earliest(wakes: Iterable[tuple[int, int]]) -> dict[int, int]:
+    earliest: dict[int, int] = {}
+    for each, at in wakes:
+        earliest[each] = min(at, earliest.get(each, at))
+    return earliest
+
+
+def _free(which: ColumnElement[bool]) -> Select[int]:
+    """The lanes that nobody else works on just now, locked for this transaction."""
+    return select(lane.c.id).where(which).with_for_update(skip_locked=True)
+
+
+def _rested(now: int) -> ColumnElement[bool]:
+    return func.coalesce(lane.c.rests_until, 0) <= now
 
 
 def _level() -> ColumnElement[int]:
-    """A lane that joins the ready ones starts level with the least served: idle time is no credit."""
+    """A lane that joins the ready ones starts level with the least served: idle time is no credit, and what it was
+    given in busier times is no debt (it would wait for every newcomer to catch up with its whole past)."""
     other = lane.alias("other")
-    least = select(func.min(other.c.vt)).where(other.c.ready).scalar_subquery()
-    return case((least > lane.c.vt, least), else_=lane.c.vt)
+    return func.coalesce(select(func.min(other.c.vt)).where(other.c.ready).scalar_subquery(), 0)
 
 
-def make_ready(connection: Connection, lanes: Iterable[int], now: int) -> None:
-    """These lanes have something due. One that rests stays at rest."""
-    _wake(connection, lane.c.id.in_(sorted(lanes)) & ~lane.c.ready, now)
+def _make_ready(connection: Connection, which: ColumnElement[bool], now: int) -> None:
+    sleeping = which & ~lane.c.ready & _rested(now)
+    connection.execute(update(lane).where(sleeping).values(ready=True, vt=_level(), wake_at=None))
 
 
-def wake_due(connection: Connection, now: int) -> None:
-    """Look again at the lanes whose time has come."""
-    _wake(connection, lane.c.wake_at <= now, now)
-
-
-def _wake(connection: Connection, which: ColumnElement[bool], now: int) -> None:
-    rested = func.coalesce(lane.c.rests_until, 0) <= now
-    connection.execute(update(lane).where(which, rested).values(ready=True, vt=_level(), wake_at=None))
-
-
-def wake_by(connection: Connection, wakes: dict[int, int]) -> None:
-    """See to it that each lane is looked at by the given time."""
+def _look_later(connection: Connection, wakes: dict[int, int]) -> None:
     if wakes:
+        at: ColumnElement[int] = bindparam("the_time")
         later = update(lane).where(
-            lane.c.id == bindparam("the_lane"), or_(lane.c.wake_at.is_(None), lane.c.wake_at > bindparam("the_time"))
+            lane.c.id == bindparam("the_lane"), or_(lane.c.wake_at.is_(None), lane.c.wake_at > at)
         )
-        rows = [{"the_lane": each, "the_time": at} for each, at in sorted(wakes.items())]
-        connection.execute(later.values(wake_at=bindparam("the_time")), rows)
+        connection.execute(later.values(wake_at=at), [{"the_lane": each, "the_time": at} for each, at in wakes.items()])
 
 
-def wake_at_next(connection: Connection, lanes: list[int]) -> None:
-    """Nothing due for the second time: sleep until the first row that will be, or until someone adds one."""
+def sleep(connection: Connection, lanes: list[int]) -> None:
+    """These lanes (their rows locked) have nothing due: look again when the first row is, or when someone asks."""
     if lanes:
         first = select(func.min(queue.c.due_at)).where(queue.c.lane == lane.c.id).scalar_subquery()
-        connection.execute(update(lane).where(lane.c.id.in_(lanes)).values(wake_at=first))
-
-
-def wake_all_with_due(connection: Connection, now: int) -> None:
-    """After mail of any lane may have become due at once."""
-    has_due = select(queue.c.id).where(queue.c.lane == lane.c.id, queue.c.due_at <= now).exists()
-    _wake(connection, ~lane.c.ready & has_due, now)
+        connection.execute(update(lane).where(lane.c.id.in_(lanes)).values(ready=False, wake_at=first))
 
 
 @dataclass(frozen=True, slots=True)
 class LaneReport:
-    """How a lane's relay is doing: `rests_until` None means well again."""
+    """How a lane's relay is doing under `revision` of its settings: `rests_until` None means well again."""
 
     lane: int
     failures: int
+    revision: int
     rests_until: int | None = None
     trouble: str | None = None
 
 
 def report_lanes(connection: Connection, reports: Sequence[LaneReport]) -> list[Exception | None]:
-    """Rest lanes whose relay or settings failed, or clear what was noted of them. The last report of a lane holds."""
-    for report in {each.lane: each for each in reports}.values():
-        values: dict[str, object] = {"failures": report.failures, "trouble": report.trouble}
-        values |= {"rests_until": report.rests_until}
-        if report.rests_until is not None:
-            values |= {"ready": False, "wake_at": report.rests_until}
-        connection.execute(update(lane).where(lane.c.id == report.lane).values(values))
+    """Rest lanes whose relay or settings failed, or clear what was noted of them. The last report of a lane holds; one
+    about settings that are no longer in force says nothing about the new ones."""
+    latest = {each.lane: each for each in reports}
+    for _, report in sorted(latest.items()):  # in this order everywhere, so that nobody waits crosswise
+        _report(connection, report)
     return [None] * len(reports)
+
+
+def _report(connection: Connection, report: LaneReport) -> None:
+    values: dict[str, object] = {
+        "failures": report.failures, "trouble": report.trouble, "rests_until": report.rests_until,
+    }  # fmt: skip
+    if report.rests_until is not None:
+        values |= {"ready": False, "wake_at": report.rests_until}
+    in_force = select(profile.c.id).where(profile.c.lane == lane.c.id, profile.c.revision == report.revision).exists()
+    noted = connection.execute(update(lane).where(lane.c.id == report.lane, in_force).values(values))
+    if noted.rowcount and report.rests_until is None:
+        wake_by(connection, [(report.lane, AT_ONCE)])
 
 
 def waiting_in(connection: Connection, lane_id: int) -> int:

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, Select, delete, insert, or_, select, update
 
 from postroom.domain.delivery import State
-from postroom.store.queue.lanes import make_ready
+from postroom.store.queue.lanes import wake_by
 from postroom.store.schema import delivery, message, queue
 
 
@@ -25,6 +25,7 @@ def requeue(connection: Connection, message_id: str, lane_id: int, now: int, lif
         select(delivery.c.id, delivery.c.recipient, delivery.c.attempts, message.c.hold_in_doubt)
         .join(message, message.c.id == delivery.c.message_id)
         .where(delivery.c.message_id == message_id, delivery.c.state.in_(ended))
+        .with_for_update(of=delivery)  # whoever asks the same elsewhere finds them waiting
     )
     rows = [
         {
@@ -38,7 +39,7 @@ def requeue(connection: Connection, message_id: str, lane_id: int, now: int, lif
         connection.execute(insert(queue), rows)
         connection.execute(update(message).where(message.c.id == message_id).values(expires_at=now + life))
         _set_state(connection, [str(row["id"]) for row in rows], State.WAITING, "To be tried again on request.", now)
-        make_ready(connection, [lane_id], now)
+        wake_by(connection, [(lane_id, now)])
     return len(rows)
 
 
@@ -47,7 +48,7 @@ def hasten(connection: Connection, message_id: str, lane_id: int, now: int) -> i
     waits = queue.c.id.in_(_deliveries_of(message_id)) & queue.c.lease.is_(None) & (queue.c.due_at > now)
     count = connection.execute(update(queue).where(waits).values(due_at=now)).rowcount
     if count:
-        make_ready(connection, [lane_id], now)
+        wake_by(connection, [(lane_id, now)])
     return count
 
 

@@ -45,27 +45,34 @@ def settle(connection: Connection, settlements: Sequence[Settlement]) -> list[bo
     finished = [each for each in settlements if isinstance(each.decision, Finish)]
     again = [each for each in settlements if isinstance(each.decision, TryAgain)]
     ours = _take_out(connection, finished) | _still_ours(connection, again)
-    _put_back(connection, [each for each in again if each.claim.id in ours])
-    written = [each for each in settlements if each.claim.id in ours]
+    _put_back(connection, [each for each in again if _hold(each) in ours])
+    written = [each for each in settlements if _hold(each) in ours]
     if written:
         connection.execute(_SETTLED, [_settled_row(each) for each in written])
         _record(connection, [each for each in written if each.record])
-    return [each.claim.id in ours for each in settlements]
+    return [_hold(each) in ours for each in settlements]
 
 
-def _take_out(connection: Connection, settlements: list[Settlement]) -> set[str]:
-    gone: set[str] = set()
+Hold = tuple[str, str]  # lease and id: someone else may be settling the same delivery, rightly, in this very batch
+
+
+def _hold(settlement: Settlement) -> Hold:
+    return settlement.claim.lease, settlement.claim.id
+
+
+def _take_out(connection: Connection, settlements: list[Settlement]) -> set[Hold]:
+    gone: set[Hold] = set()
     for lease, ids in by_lease([Held(each.claim.lease, (each.claim.id,)) for each in settlements]):
         over = delete(queue).where(queue.c.id.in_(ids), queue.c.lease == lease).returning(queue.c.id)
-        gone.update(connection.execute(over).scalars())
+        gone.update((lease, each) for each in connection.execute(over).scalars())
     return gone
 
 
-def _still_ours(connection: Connection, settlements: list[Settlement]) -> set[str]:
-    ours: set[str] = set()
+def _still_ours(connection: Connection, settlements: list[Settlement]) -> set[Hold]:
+    ours: set[Hold] = set()
     for lease, ids in by_lease([Held(each.claim.lease, (each.claim.id,)) for each in settlements]):
         wanted = select(queue.c.id).where(queue.c.id.in_(ids), queue.c.lease == lease).with_for_update()
-        ours.update(connection.execute(wanted).scalars())
+        ours.update((lease, each) for each in connection.execute(wanted).scalars())
     return ours
 
 
@@ -83,14 +90,14 @@ _SETTLED = (
 
 
 def _put_back(connection: Connection, settlements: list[Settlement]) -> None:
-    wakes: dict[int, int] = {}
-    rows = []
+    rows, wakes = [], []
     for each in settlements:
         assert isinstance(each.decision, TryAgain)  # noqa: S101  narrows the type; `settle` sorted them
         so_far = each.claim.attempt if each.decision.counts else each.claim.attempt - 1
-        doubt = each.record is not None and each.record.outcome == "in_doubt"
+        # An earlier attempt that may have got through is not undone by one that did not.
+        doubt = each.claim.in_doubt or (each.record is not None and each.record.outcome == "in_doubt")
         rows.append({"the_id": each.claim.id, "again_at": each.decision.at, "so_far": so_far, "doubt": doubt})
-        wakes[each.claim.lane] = min(each.decision.at, wakes.get(each.claim.lane, each.decision.at))
+        wakes.append((each.claim.lane, each.decision.at))
     if rows:
         connection.execute(_PUT_BACK, rows)
         wake_by(connection, wakes)
@@ -99,7 +106,8 @@ def _put_back(connection: Connection, settlements: list[Settlement]) -> None:
 def _settled_row(settlement: Settlement) -> dict[str, object]:
     state = settlement.decision.state if isinstance(settlement.decision, Finish) else State.WAITING
     return {
-        "the_id": settlement.claim.id, "now_in": state.value, "tried": settlement.claim.attempt,
+        "the_id": settlement.claim.id, "now_in": state.value,
+        "tried": settlement.claim.attempt if settlement.record else settlement.claim.attempt - 1,
         "the_time": settlement.at, "why": settlement.note,
     }  # fmt: skip
 
