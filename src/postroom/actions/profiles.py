@@ -54,6 +54,7 @@ class Profiles:
         caller.require(Permission.SETTINGS_WRITE)
 
         def step(connection: Connection) -> StoredProfile:
+            profiles.lock(connection, tenant.id)
             find = profiles.find if profile_id is None else profiles.get
             before = find(connection, tenant.id, profile_id)
             if if_revision is not None and (before is None or before.revision != if_revision):

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from postroom.store.queue.claim import Claim, contents
+from postroom.store.queue.claim import Claim, contents, sizes
 
 MIB = 1024 * 1024
 MOST_OCTETS = 192 * MIB  # of large contents in hand, over all lanes
 SMALL = 32 * 1024  # as many of these as deliveries may be in flight (loop.py) are another 64 MiB
-LARGEST = 56 * MIB  # a content's: what a request of 40 MiB can become
 
 Parcel = list[Claim]  # deliveries of one message in one lane: one SMTP transaction
 Contents = dict[str, tuple[str, bytes]]  # envelope sender and bytes by message
@@ -57,32 +56,25 @@ class Hold:
 
 
 def take_in(connection: Connection, parcels: Iterable[Parcel], room: int, most: int) -> tuple[Contents, set[int]]:
-    """Contents, oldest first, as far as there is room; and the lanes of which something was left behind.
+    """Contents, oldest first, as far as there is room; and the lanes of which something was left behind."""
+    waiting = sorted((parcel[0] for parcel in parcels), key=lambda claim: claim.message_id)
+    chosen, full = _choose(waiting, sizes(connection, [claim.message_id for claim in waiting]), room, most)
+    return contents(connection, chosen), full
 
-    They are read a few at a time, so many as fit even if each is as large as can be: sizes are not known before.
-    """
-    found: Contents = {}
+
+def _choose(waiting: list[Claim], octets: dict[str, int], room: int, most: int) -> tuple[list[str], set[int]]:
+    """What fits. One that is alone always does: else it could never be sent."""
+    chosen: list[str] = []
     full: set[int] = set()
-    left = sorted(parcels, key=lambda parcel: parcel[0].message_id)
-    while left := [parcel for parcel in left if parcel[0].lane not in full]:
-        few, left = left[: max(1, room // LARGEST)], left[max(1, room // LARGEST) :]
-        read = contents(connection, [parcel[0].message_id for parcel in few])
-        for parcel in few:
-            room -= _take_one(parcel[0], read, found, full, room, alone=room == most)
-    return found, full
-
-
-def _take_one(claim: Claim, read: Contents, found: Contents, full: set[int], room: int, *, alone: bool) -> int:
-    """What it takes of the room. One that is alone always fits: else it could never be sent."""
-    kept = read.get(claim.message_id)
-    size = len(kept[1]) if kept and len(kept[1]) > SMALL else 0
-    if kept is None or claim.lane in full:
-        return 0
-    if size > room and not alone:
-        full.add(claim.lane)
-        return 0
-    found[claim.message_id] = kept
-    return size
+    for claim in waiting:
+        size = octets.get(claim.message_id, 0)
+        large = size if size > SMALL else 0
+        if claim.lane in full or (large > room and room != most):
+            full.add(claim.lane)
+        else:
+            room -= large
+            chosen.append(claim.message_id)
+    return chosen, full
 
 
 def parcels_of(claims: Sequence[Claim]) -> list[Parcel]:
