@@ -34,7 +34,7 @@ from postroom.domain.profile import Profile
 from postroom.domain.secret import Secret
 from postroom.smtp.reach import Network, Reach
 from postroom.smtp.route import Route
-from postroom.smtp.sandbox import Caught, Sandbox, read
+from postroom.smtp.sandbox import Caught, Sandbox, subject
 from postroom.smtp.tokens import Tokens
 from postroom.store import caught, profiles
 from postroom.store.database import Database
@@ -46,6 +46,7 @@ from postroom.web.server import Health, build
 from postroom.worker import chores
 from postroom.worker.loop import Worker
 
+REQUEST_GRACE = 5  # seconds that a request under way gets when we are told to stop
 STALE_WORKER = 30.0  # seconds without a turn of its loop after which the worker is not well
 
 
@@ -134,9 +135,10 @@ async def _run(postroom: Postroom, listener: socket.socket | None, with_worker: 
         parts.append(asyncio.create_task(postroom.worker.run()))
     server = _Server(
         uvicorn.Config(
-            postroom.site, lifespan="off", access_log=False, proxy_headers=False, log_config=None, server_header=False
+            postroom.site, lifespan="off", access_log=False, proxy_headers=False, log_config=None, server_header=False,
+            timeout_graceful_shutdown=REQUEST_GRACE,
         )
-    )
+    )  # fmt: skip
     if listener:
         parts.append(asyncio.create_task(server.serve(sockets=[listener])))
         _announce(postroom, listener)
@@ -187,7 +189,7 @@ async def _sandbox(config: Config, database: Database, wanted: bool) -> AsyncIte
 
     async def keep(mail: Caught) -> None:
         new = caught.NewCaught(
-            mail.received_at, mail.envelope_sender, mail.recipients, read(mail.content).subject, mail.content
+            mail.received_at, mail.envelope_sender, mail.recipients, subject(mail.content), mail.content
         )
         await database.fold(caught.keep, new)
 

@@ -20,10 +20,17 @@ SECRETS = ("admin_key", "vault_key", "database_url", "key")
 
 
 def _endpoint(text: str) -> str:
-    """`host:port`, checked."""
+    """`address:port`, checked. Other names than localhost are not taken: what one resolves to may change, and the
+    network policy compares addresses."""
     host, colon, port = text.rpartition(":")
-    if not (colon and host and port.isdigit() and int(port) <= 65535):
-        raise ValueError("must be host:port, for example 127.0.0.1:8025")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise ValueError("must be address:port, for example 127.0.0.1:8025")
+    if host == "localhost":
+        return f"127.0.0.1:{port}"
+    try:
+        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        raise ValueError("must be an IP address and a port, for example 127.0.0.1:8025") from None
     return text
 
 

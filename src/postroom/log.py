@@ -5,20 +5,24 @@ import sys
 from typing import Any
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 
 _log: Any = structlog.get_logger("postroom")
 
 
 def configure(form: str, level: str) -> None:
     """Write events to stderr as lines for people or as JSON for machines."""
+    # Without the local variables, which structlog would show by default: they hold passwords, keys and mail.
+    traceback: Any = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
     renderer: Any = structlog.processors.JSONRenderer()
     if form == "console":
+        traceback = structlog.processors.format_exc_info
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks if form == "json" else structlog.processors.format_exc_info,
+            traceback,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),

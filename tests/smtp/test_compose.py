@@ -627,3 +627,9 @@ def test_any_string_at_all_is_composed_or_refused(subject: str, name: str, value
         return
     assert mail.isascii()
     assert [part.get_content_type() for part in parsed(mail).walk()] == ["multipart/mixed", "text/plain", "a/b"]
+
+
+@pytest.mark.parametrize("char", ["=", "\x01", "\x00", "é", "日"])
+def test_no_text_grows_to_more_than_base64_would_make_of_it(char: str):
+    text = char * 100_000
+    assert len(written(Draft(to=(BOB,), text=text))) < len(text.encode()) * 1.4 + 2_000

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from postroom.domain.address import Address
 from postroom.domain.message import Attachment, Draft, Mailbox
 from postroom.smtp.compose import compose
-from postroom.smtp.sandbox import MOST_READ, Caught, Reading, Sandbox, read
+from postroom.smtp.sandbox import MOST_READ, Caught, Reading, Sandbox, read, subject
 
 PASSWORD = "correct-horse"
 PLAIN = base64.b64encode(f"\0user\0{PASSWORD}".encode()).decode()
@@ -170,6 +170,16 @@ async def test_a_mail_over_the_limit_is_refused_before_and_after_it_was_sent():
     assert shelf.mails == []
 
 
+async def test_a_nul_in_an_address_becomes_text_that_every_database_takes():
+    shelf = Shelf()
+    async with dialogue(shelf.keep) as talk:
+        await talk.say("EHLO me.example", 'MAIL FROM:<"a\x00b"@good.example>', "RCPT TO:<b@good.example>")
+        await talk.say("MAIL FROM:<a@good.example>", 'RCPT TO:<"c\x00d"@good.example>', "RCPT TO:<b@good.example>")
+        await talk.say("DATA", "Subject: Hi\r\n\r\nhi\r\n.")
+    (mail,) = shelf.mails
+    assert "\0" not in "".join((mail.envelope_sender, *mail.recipients))
+
+
 async def test_addresses_beyond_ascii_are_taken_and_broken_ones_become_text():
     shelf = Shelf()
     async with dialogue(shelf.keep) as talk:
@@ -301,3 +311,18 @@ def test_a_mail_that_was_not_read_to_its_end_says_so():
     assert not read(b"Subject: a\r\n\r\n" + b"x" * MOST_READ).complete
     nested = b"Subject: a\r\n" + b"Content-Type: message/rfc822\r\n\r\n" * 99
     assert (read(nested).subject, read(nested).complete) == ("a", False)
+
+
+def test_a_mail_of_very_many_parts_is_shown_by_its_header_only():
+    parts = b"--b\r\nContent-Type: text/plain\r\n\r\nx\r\n" * 50_000
+    content = b"Subject: Crowd\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" + parts
+    started = time.process_time()
+    reading = read(content)
+    assert time.process_time() - started < 1
+    assert (reading.subject, reading.text, reading.complete) == ("Crowd", None, False)
+
+
+def test_the_subject_alone_is_the_one_that_is_read():
+    content = b"From: a@b.example\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n Ann\r\n\r\nSubject: no\r\n"
+    assert subject(content) == read(content).subject
+    assert subject(b"") == ""

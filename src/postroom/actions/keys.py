@@ -16,6 +16,7 @@ from postroom.domain.delivery import SECOND
 from postroom.domain.problems import Denied, Invalid, Unauthenticated
 from postroom.domain.secret import Secret
 from postroom.domain.tenant import Tenant
+from postroom.domain.text import one_line
 from postroom.store import audit, keys
 from postroom.store.database import Database
 from postroom.store.keys import Key
@@ -86,6 +87,7 @@ class Keys:
         """A new key and, this once, its value. `tenant` None is the whole installation; `life` in seconds."""
         caller.require(Permission.KEYS_MANAGE)
         tenant_id = self._scope(caller, tenant)
+        one_line("name", name)
         if not permissions:
             raise Invalid("permissions", "Give the key at least one permission.")
         if not permissions <= caller.permissions:

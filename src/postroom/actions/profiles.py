@@ -12,6 +12,7 @@ from postroom.domain.problems import Conflict, Stale
 from postroom.domain.profile import Patch, Profile, apply, changed_fields, keep_or_replace_secret
 from postroom.domain.secret import Secret
 from postroom.domain.tenant import Tenant
+from postroom.domain.text import one_line
 from postroom.smtp.check import Step, check
 from postroom.smtp.route import Route
 from postroom.store import audit, profiles
@@ -73,6 +74,7 @@ class Profiles:
         caller.require(Permission.SETTINGS_WRITE)
 
         def step(connection: Connection) -> StoredProfile:
+            profiles.lock(connection, tenant.id)
             find = profiles.find if profile_id is None else profiles.get
             before = find(connection, tenant.id, profile_id)
             if if_revision is not None and (before is None or before.revision != if_revision):
@@ -85,6 +87,7 @@ class Profiles:
     async def create(self, caller: Caller, tenant: Tenant, name: str, patch: Patch, *, dialect: str) -> StoredProfile:
         """One more profile. The first of a tenant becomes its default."""
         caller.require(Permission.SETTINGS_WRITE)
+        one_line("name", name)
         return await self._saved(
             lambda connection: self._save(connection, caller, tenant, None, patch, dialect, name=name)
         )
@@ -94,6 +97,7 @@ class Profiles:
     ) -> StoredProfile:
         """Name a profile, or make it the default. Not a revision: no setting changes."""
         caller.require(Permission.SETTINGS_WRITE)
+        one_line("name", name or "")
 
         def step(connection: Connection) -> StoredProfile:
             profiles.get(connection, tenant.id, profile_id)

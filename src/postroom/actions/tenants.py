@@ -5,6 +5,7 @@ from sqlalchemy import Connection
 from postroom.domain.access import Caller, Permission
 from postroom.domain.problems import Denied, NotFound
 from postroom.domain.tenant import DEFAULT, Tenant, slug
+from postroom.domain.text import one_line
 from postroom.store import audit, tenants
 from postroom.store.database import Database
 from postroom.store.remembered import Remembered
@@ -42,7 +43,7 @@ class Tenants:
         caller.require(Permission.TENANTS_MANAGE)
         if not caller.is_installation_wide:
             raise Denied("Only a key of the whole installation can make tenants.")
-        checked = slug(wanted)
+        checked, name = slug(wanted), one_line("name", name)
         tenant = await self._database.write(lambda connection: self._create(connection, caller, checked, name))
         self._by_slug.forget()
         return tenant

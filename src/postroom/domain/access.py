@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from postroom.domain.problems import Denied
 
+LONGEST_KEY_LIFE = 100 * 366 * 86_400  # seconds; a moment beyond the calendar could never be shown
+
 
 class Permission(StrEnum):
     SETTINGS_READ = "settings:read"

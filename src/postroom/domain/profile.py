@@ -16,13 +16,12 @@ from postroom.domain.address import Address, domain_name
 from postroom.domain.problems import Invalid, SecretNeeded
 from postroom.domain.recipients import RecipientFilter
 from postroom.domain.secret import Secret
+from postroom.domain.text import LONGEST_TEXT, one_line
 
-LONGEST_TEXT = 255
 LONGEST_PASSWORD = 4096
+LARGEST_ID = 999_999_999  # of a profile: more than anyone has, and every database's integer holds it
+LONGEST_AUTHORITIES = 200_000  # the whole of a system's bundle is about as long
 
-# C0 and C1 controls, DEL, line and paragraph separators: nothing that could end a line anywhere downstream. And
-# surrogates: JSON can say half a character, which has no UTF-8 and so no place in a database or on a wire.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _TOKEN_URL = re.compile(r"https://[^\s/@]+(/\S*)?|http://(127\.[0-9.]+|localhost|\[::1\])(:[0-9]+)?(/\S*)?", re.ASCII)
@@ -85,6 +84,9 @@ class Profile:
             raise Invalid("port", "The port must be a number from 1 to 65535 (usually 25, 465 or 587).")
         if self.server_name is not None:
             object.__setattr__(self, "server_name", domain_name(self.server_name, "server_name"))
+        _check_authorities(self.ca_certificates)
+        if self.ehlo_name is not None:
+            object.__setattr__(self, "ehlo_name", ehlo_name(self.ehlo_name))
         for name in ("sender_address", "reply_to_address", "envelope_sender"):
             _canonical_address(self, name)
         self._check_login()
@@ -245,14 +247,29 @@ def host_name(text: str, field_name: str = "host") -> str:
         ) from None
 
 
-def _check_text(name: str, value: str | None) -> None:
-    if value is None:
+def ehlo_name(text: str, field_name: str = "ehlo_name") -> str:
+    """What we call ourselves (RFC 5321 4.1.4): a domain name or an address literal. Raises Invalid."""
+    if text.startswith("[") and text.endswith("]"):
+        try:
+            ipaddress.ip_address(text[1:-1].removeprefix("IPv6:"))
+        except ValueError:
+            raise Invalid(field_name, "An address in brackets must be an IP address, such as [192.0.2.1].") from None
+        return text
+    return domain_name(text, field_name)
+
+
+def _check_authorities(text: str | None) -> None:
+    if text is None:
         return
-    limit = LONGEST_TEXT if name != "recipient_filter" else 64 * LONGEST_TEXT
-    if len(value) > limit:
-        raise Invalid(name, f"This is longer than {limit} characters.")
-    if _CONTROL.search(value):
-        raise Invalid(name, "This must be one line without control characters.")
+    if len(text) > LONGEST_AUTHORITIES:
+        raise Invalid("ca_certificates", f"This is longer than {LONGEST_AUTHORITIES} characters.")
+    if not text.isascii():
+        raise Invalid("ca_certificates", "Give certificates as PEM text (-----BEGIN CERTIFICATE-----), or nothing.")
+
+
+def _check_text(name: str, value: str | None) -> None:
+    if value is not None:
+        one_line(name, value, LONGEST_TEXT if name != "recipient_filter" else 64 * LONGEST_TEXT)
 
 
 def _canonical_address(profile: Profile, name: str) -> None:

@@ -14,7 +14,8 @@ BASE64_LINE = 76  # RFC 2045 6.8
 _LONGEST_SIMPLE = 60  # a file name that fits on one line with its parameter's name and quotes
 _LONGEST_PIECE = 40  # of a file name that does not
 
-_HIGH = bytes(range(0x80, 0x100))
+# What quoted-printable has to write as three octets (RFC 2045 6.7).
+_ESCAPED = bytes({*range(0x20), 0x3D, *range(0x7F, 0x100)} - set(b"\t\r\n"))
 _ATTRIBUTE = r"[A-Za-z0-9!#$%&'*+\-.^_`{|}~]+"  # RFC 2045 5.1
 _PARAMETER = re.compile(rf" *; *({_ATTRIBUTE})=({_ATTRIBUTE}|\"[^\"\\?]*\")")
 _TYPE = re.compile(rf"({_ATTRIBUTE}/{_ATTRIBUTE})((?:{_PARAMETER.pattern})*)")
@@ -65,9 +66,9 @@ def _seven_bits(raw: bytes, longest_line: int) -> tuple[str, bytes]:
     """As it is if that is possible (RFC 2045 2.7), else what is likely to be shorter of quoted-printable and base64."""
     if raw.isascii() and longest_line <= MOST_OCTETS and b"\x00" not in raw:
         return "7bit", raw
-    high = len(raw) - len(raw.translate(None, _HIGH))
-    # Three octets for each high one, against four for every three.
-    if high * 6 <= len(raw):
+    escaped = len(raw) - len(raw.translate(None, _ESCAPED))
+    # Three octets for each of these, against four for every three of all.
+    if escaped * 6 <= len(raw):
         return "quoted-printable", b2a_qp(raw, istext=True)
     return "base64", _base64(raw)
 

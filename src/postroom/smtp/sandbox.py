@@ -27,7 +27,9 @@ SILENCE: Final = 120  # seconds after which a client that says nothing is let go
 
 MOST_READ: Final = 8 * MIB  # of a caught mail, for showing it
 MOST_SHOWN: Final = MIB  # characters of its text, and of its HTML
+MOST_HEADER: Final = 256 * 1024
 MOST_PARTS: Final = 200
+MOST_BOUNDARIES: Final = 10 * MOST_PARTS  # lines that may be one; each part costs the standard library 60 µs
 MOST_NESTED: Final = 30  # the standard library's parser gets slower with each level
 LONGEST_PARAMETERS: Final = 4096  # and quadratically slower with the length of these (CPython #136063)
 
@@ -140,8 +142,8 @@ def _caught(session: Session, envelope: Envelope) -> Caught:
 
 
 def _as_text(address: str) -> str:
-    # aiosmtpd hides octets that are not UTF-8 in surrogates, which no database takes.
-    return address.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    # aiosmtpd hides octets that are not UTF-8 in surrogates, which no database takes; nor does PostgreSQL take a NUL.
+    return address.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +161,17 @@ class Reading:
     complete: bool = True  # False when the mail was too large or too deeply nested to be read to its end
 
 
+def subject(content: bytes) -> str:
+    """Only that, quickly."""
+    return _header_of(BytesHeaderParser().parsebytes(content[:MOST_HEADER].partition(b"\r\n\r\n")[0])).subject
+
+
 def read(content: bytes) -> Reading:
     """Read any bytes as a mail; never raises. Takes up to seconds for the largest, so keep it off the event loop."""
     start = content[:MOST_READ]
-    if len(_CONTAINER.findall(start)) > MOST_NESTED or _LONG_PARAMETERS.search(start):
+    containers = len(_CONTAINER.findall(start))
+    crowded = containers and start.count(b"\n--") > MOST_BOUNDARIES
+    if crowded or containers > MOST_NESTED or _LONG_PARAMETERS.search(start):
         return replace(_header_of(BytesHeaderParser().parsebytes(start)), complete=False)
     mail = _tried(lambda: message_from_bytes(start), Message())
     parts = [part for _, part in zip(range(MOST_PARTS), mail.walk(), strict=False)]

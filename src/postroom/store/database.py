@@ -26,7 +26,7 @@ from typing import IO, Any, TypeVar, cast
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from postroom.domain.problems import Unavailable
@@ -233,8 +233,13 @@ def migrate(engine: Engine) -> None:
         connection.commit()
 
 
+# `hide_parameters`: what is written holds passwords, keys and mail, and an exception's text reaches the log.
+
+
 def _sqlite_engine(url: URL, begin: str, pool_size: int) -> Engine:
-    engine = create_engine(url, pool_size=pool_size, max_overflow=0, connect_args={"check_same_thread": False})
+    engine = create_engine(
+        url, hide_parameters=True, pool_size=pool_size, max_overflow=0, connect_args={"check_same_thread": False}
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
@@ -258,9 +263,18 @@ def _sqlite_engine(url: URL, begin: str, pool_size: int) -> Engine:
 def _postgresql_engine(url: URL) -> Engine:
     # READ COMMITTED is what SKIP LOCKED and ON CONFLICT are thought out for; a server's default may differ.
     url = url.set(drivername="postgresql+psycopg")
-    return create_engine(
-        url, isolation_level="READ COMMITTED", pool_size=READERS + 1, max_overflow=4, pool_pre_ping=True
-    )
+    engine = create_engine(
+        url, hide_parameters=True, isolation_level="READ COMMITTED", pool_size=READERS + 1, max_overflow=4,
+        pool_pre_ping=True,
+    )  # fmt: skip
+
+    @event.listens_for(engine, "handle_error")
+    def hide_row(context: ExceptionContext) -> None:
+        """PostgreSQL's DETAIL shows the row that it did not take."""
+        error = context.original_exception
+        error.args = (str(error).partition("\nDETAIL:")[0], *error.args[1:])
+
+    return engine
 
 
 def _process_clock(_connection: Connection) -> int:

@@ -60,6 +60,12 @@ _STANDING = (
 )  # fmt: skip
 
 
+def lock(connection: Connection, tenant_id: int) -> None:
+    """Let nobody else change the tenant's profiles until this transaction is over: what is read now still stands when
+    it is written."""
+    connection.execute(select(tenant.c.id).where(tenant.c.id == tenant_id).with_for_update())
+
+
 def find(connection: Connection, tenant_id: int, profile_id: int | None) -> StoredProfile | None:
     """A tenant's profile, or with None its default one."""
     which = profile.c.is_default if profile_id is None else profile.c.id == profile_id
@@ -88,8 +94,7 @@ def by_lanes(connection: Connection, lanes: list[int]) -> dict[int, StoredProfil
 
 def add(connection: Connection, tenant_id: int, name: str, *, now: int) -> tuple[int, int]:
     """A new profile without a revision yet; returns its id and its lane. The first of a tenant is the default."""
-    # Two at once would count to the same number.
-    connection.execute(select(tenant.c.id).where(tenant.c.id == tenant_id).with_for_update())
+    lock(connection, tenant_id)  # two at once would count to the same number
     last = select(func.coalesce(func.max(profile.c.id), 0)).where(profile.c.tenant_id == tenant_id)
     profile_id = connection.execute(last).scalar_one() + 1
     has_default = find(connection, tenant_id, None) is not None

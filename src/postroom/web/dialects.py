@@ -29,6 +29,7 @@ REFUSALS = (400, 401, 403, 404, 409, 413, 500, 503)
 def build(dialect: Dialect) -> FastAPI:
     """An app of its own, with its own OpenAPI document, in which every answer is in the dialect's envelope."""
     app = FastAPI(title=f"Postroom speaks {dialect.title}", openapi_url=None, docs_url=None, redoc_url=None)
+    app.router.redirect_slashes = False  # a redirect is no envelope, and leads where the Host header says
     refusals: dict[int | str, dict[str, Any]] = {
         status: {"model": dialect.error} for status in (*REFUSALS, *dialect.refuses)
     }

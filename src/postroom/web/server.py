@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -63,7 +63,9 @@ def build(room: Room, health: Health, surroundings: Surroundings) -> ASGIApp:
         Route("/v1/messages", messages.send_directly, methods=["POST"]),
         Mount("/v1", native),
     ]
-    site = Starlette(routes=routes, exception_handlers={HTTPException: _no_route, Problem: _problem})
+    handlers: dict[Any, Any] = {HTTPException: _no_route, Problem: _problem, Exception: _bug}
+    site = Starlette(routes=routes, exception_handlers=handlers)
+    site.router.redirect_slashes = False
     for app in (site, native, *speaking.values()):
         app.state.room = room
         app.state.surroundings = surroundings
@@ -74,12 +76,14 @@ def _native() -> FastAPI:
     app = FastAPI(
         title="Postroom", version=__version__, summary="Outgoing-mail settings and mail: set, check, send, look up.",
         openapi_url=None, docs_url=None, redoc_url=None, servers=[{"url": "/v1"}], responses=_REFUSALS,
+        redirect_slashes=False,
     )  # fmt: skip
     for noun in (*_NATIVE, conversion, sandbox, status):
         app.include_router(noun.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _bad_parameter)
     app.add_exception_handler(HTTPException, _no_route)
+    app.add_exception_handler(Exception, _bug)
     models = [model for noun in _NATIVE for model in noun.MODELS]
     app.openapi = openapi.document(app, models, _BEARER)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
@@ -108,12 +112,23 @@ class _Front:
 
         try:
             app, understood = self._territories.find(scope) or (self._site, scope)
-            await app(understood, receive, dressed)
+            await (_nul if app is self._site and _has_nul(scope) else app)(understood, receive, dressed)
+        except ClientDisconnect:
+            pass  # nobody is left to be told
         except Exception as bug:
             log.request_failed(scope["method"], scope["path"], bug)
             if not status:
                 await problems.respond_to_bug()(scope, receive, dressed)
         log.request(scope["method"], scope["path"], status, (time.perf_counter() - started) * 1000)
+
+
+def _has_nul(scope: Scope) -> bool:
+    return "\0" in scope["path"] or b"%00" in scope["query_string"]
+
+
+async def _nul(scope: Scope, receive: Receive, send: Send) -> None:
+    """PostgreSQL takes no such text, so nothing that we keep can be meant."""
+    await problems.respond(Invalid("path", "A path or query must not have a NUL character."))(scope, receive, send)
 
 
 def _headers(path: str, given: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -137,6 +152,11 @@ def _ready(health: Health) -> Callable[[Request], Awaitable[Response]]:
 async def _problem(_request: Request, problem: Exception) -> Response:
     assert isinstance(problem, Problem)  # noqa: S101  registered for it
     return problems.respond(problem)
+
+
+async def _bug(_request: Request, _error: Exception) -> Response:
+    """The framework raises it again after this answer, for `_Front` to log."""
+    return problems.respond_to_bug()
 
 
 async def _bad_parameter(_request: Request, error: Exception) -> Response:

@@ -24,7 +24,7 @@ class Lane:
     revision: int
     window: int = FIRST_WINDOW
     failures: int = 0
-    rests_until: int = 0
+    rested_at: int = 0
     trouble: str | None = None
 
 
@@ -69,17 +69,21 @@ class Lanes:
             self._lanes[stored.lane] = lane
         return lane
 
-    def judge(self, stored: StoredProfile, failure: Deferred | None, now: int, dice: float) -> LaneReport | None:
+    def judge(
+        self, stored: StoredProfile, failure: Deferred | None, started_at: int, now: int, dice: float
+    ) -> LaneReport | None:
         """What is to be written down about the lane after an attempt, if anything."""
         lane = self._lanes.get(stored.lane)
+        if lane is not None and lane.revision != stored.revision:  # it says nothing about the settings in force
+            return None
         failures = lane.failures if lane else stored.failures
         if failure is None:
             return self._went_well(stored, lane)
-        if lane is not None and lane.rests_until > now:  # one of many that failed together: counted once
+        if lane is not None and started_at < lane.rested_at:  # one of many that failed together: counted once
             return None
         pause = rest(failure.scope, failures + 1, dice)
         if lane is not None:
-            lane.window, lane.failures, lane.rests_until, lane.trouble = 1, failures + 1, now + pause, failure.message
+            lane.window, lane.failures, lane.rested_at, lane.trouble = 1, failures + 1, now, failure.message
         log.lane_rests(stored.lane, failure.code, failures + 1, pause / SECOND)
         return LaneReport(stored.lane, failures + 1, stored.revision, now + pause, failure.message)
 
@@ -108,6 +112,6 @@ class Lanes:
         lane.window = min(lane.window * 2, WIDEST_WINDOW)
         if not lane.failures and not lane.trouble:
             return None
-        lane.failures, lane.rests_until, lane.trouble = 0, 0, None
+        lane.failures, lane.rested_at, lane.trouble = 0, 0, None
         log.lane_well(stored.lane)
         return LaneReport(stored.lane, 0, stored.revision)

@@ -7,7 +7,8 @@ known. Nothing here sleeps on a relay: a slow one holds its own lane's window, n
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -29,16 +30,17 @@ from postroom.domain.delivery import (
     decide,
     waits_for_the_lane,
 )  # fmt: skip
-from postroom.domain.message import MOST_RECIPIENTS, Envelope, OnDoubt
+from postroom.domain.message import Envelope, OnDoubt
 from postroom.domain.problems import Problem
 from postroom.domain.recipients import recipient_filter
 from postroom.smtp.attempt import Attempt
 from postroom.smtp.route import Route
 from postroom.store.database import Database
 from postroom.store.profiles import StoredProfile, by_lanes
-from postroom.store.queue.claim import Claim, Held, Wanted, claimer, contents, doubter, releaser, renewer
+from postroom.store.queue.claim import Claim, Held, Wanted, claimer, doubter, releaser, renewer
 from postroom.store.queue.lanes import report_lanes
 from postroom.store.queue.settle import Record, Settlement, settle
+from postroom.worker.hold import MOST_OCTETS, Hold, Parcel, parcels_of, take_in
 from postroom.worker.lanes import Lanes
 
 CLAIM = 200  # deliveries in one go
@@ -48,11 +50,10 @@ GRACE = 25.0  # seconds that what is under way gets when we are told to stop
 STOPPING = "pool.closed"  # the pool's word for: not begun, because it was closed
 
 RouteOf = Callable[[StoredProfile], Route]
-Parcel = list[Claim]  # deliveries of one message in one lane: one SMTP transaction
 
 
 class Worker:
-    """`clock` gives microseconds since 1970, `dice` numbers in [0, 1)."""
+    """`most_octets` of large contents are held at once; `clock` gives microseconds since 1970, `dice` is in [0, 1)."""
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class Worker:
         route_of: RouteOf,
         *,
         lease: float,
+        most_octets: int = MOST_OCTETS,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
         dice: Callable[[], float] = random.random,
     ) -> None:
@@ -68,7 +70,8 @@ class Worker:
         self._clock = clock
         self._dice = dice
         self._lanes = Lanes(route_of)
-        self._in_hand: dict[str, Claim] = {}
+        self._hold = Hold(most_octets)
+        self._in_hand: dict[tuple[str, str], Claim] = {}  # by id and lease: what was lost may be claimed anew
         self._due = asyncio.Event()
         self._stopping = asyncio.Event()
         self._claim = claimer(database.now)
@@ -108,16 +111,10 @@ class Worker:
                 await self._start(claims)
         except Exception as error:  # the database is away, or a mistake of ours: neither may end all delivery
             log.worker_failed(error)
-            claims = []
-        if len(claims) < CLAIM // 4:  # a small harvest: let more gather
-            await self._nap()
-
-    async def _nap(self) -> None:
-        try:
-            async with asyncio.timeout(NAP):
-                await self._due.wait()
-        except TimeoutError:
-            pass
+            await _nap(self._stopping)  # in full: new mail doesn't make it better
+        else:
+            if len(claims) < CLAIM // 4:  # a small harvest: let more gather
+                await _nap(self._due)
 
     # --- claim
 
@@ -125,31 +122,50 @@ class Worker:
         room = MOST_IN_FLIGHT - len(self._in_hand)
         if room < CLAIM:
             return []
-        wanted = Wanted(CLAIM, self._lease, self._lanes.first_window, self._lanes.free())
+        free = self._lanes.free() | dict.fromkeys(self._hold.full, 0)
+        wanted = Wanted(CLAIM, self._lease, self._lanes.first_window, free)
         claims = await self._database.fold(self._claim, wanted)
         for claim in claims:
-            self._in_hand[claim.id] = claim
+            self._in_hand[claim.id, claim.lease] = claim
             self._lanes.take(claim.lane)
         return claims
 
     async def _start(self, claims: list[Claim]) -> None:
         """Look up what is claimed, and send each parcel on its way."""
-        message_ids = {claim.message_id for claim in claims}
-        lane_ids = sorted({claim.lane for claim in claims})
-        found, profiles = await self._database.read(
-            lambda connection: (contents(connection, message_ids), by_lanes(connection, lane_ids))
-        )
-        for _, group in groupby(claims, attrgetter("lane", "message_id")):
-            parcel = list(group)
-            for n in range(0, len(parcel), MOST_RECIPIENTS):
-                self._post(parcel[n : n + MOST_RECIPIENTS], profiles.get(parcel[0].lane), found)
+        parcels, lane_ids = parcels_of(claims), sorted({claim.lane for claim in claims})
+        room, most = self._hold.room, self._hold.most
+        try:
+            (found, full), profiles = await self._database.read(
+                lambda connection: (take_in(connection, parcels, room, most), by_lanes(connection, lane_ids))
+            )
+        except Exception:
+            self._give_back(claims)
+            raise
+        for parcel in parcels:
+            message_id, lane = parcel[0].message_id, parcel[0].lane
+            if message_id not in found and lane in full:
+                self._give_back(parcel)
+            else:
+                with self._letting_go(parcel):
+                    self._post(parcel, profiles.get(lane), found.get(message_id))
+        self._hold.turn_away(full)
 
-    def _post(self, parcel: Parcel, stored: StoredProfile | None, found: Mapping[str, tuple[str, bytes]]) -> None:
+    @contextmanager
+    def _letting_go(self, parcel: Parcel) -> Iterator[None]:
+        """A mistake of ours with one parcel keeps neither it nor the others: it is due again when its lease ends."""
+        try:
+            yield
+        except Exception as bug:
+            for claim in parcel:
+                self._let_go(claim)
+            log.worker_failed(bug)
+
+    def _post(self, parcel: Parcel, stored: StoredProfile | None, kept: tuple[str, bytes] | None) -> None:
         """Decide what needs no attempt; hand the rest to the lane's pool."""
-        kept = found.get(parcel[0].message_id)
         if stored is None or kept is None:
             self._settle_untried(parcel, State.HELD, "Its profile or its content is no longer there.")
             return
+        self._hold.take(parcel, kept[1])
         parcel = self._without_settled(parcel, stored)
         if not parcel:
             return
@@ -188,10 +204,11 @@ class Worker:
         except Exception as bug:  # ours, not the relay's: it must not stop the others
             log.worker_failed(bug)
             attempt = _failed_by_us(parcel, self._clock())
-        if all(_is_untouched(outcome) for outcome in attempt.outcomes.values()):
-            self._give_back(parcel)
-        else:
-            self._settle(parcel, stored, attempt)
+        with self._letting_go(parcel):
+            if all(_is_untouched(outcome) for outcome in attempt.outcomes.values()):
+                self._give_back(parcel)
+            else:
+                self._settle(parcel, stored, attempt)
 
     def _settle(self, parcel: Parcel, stored: StoredProfile, attempt: Attempt) -> None:
         now = self._clock()
@@ -224,7 +241,7 @@ class Worker:
         """How the relay is doing: rest the lane when it failed for everyone, clear its trouble when it did not."""
         outcomes = attempt.outcomes.values()
         failure = next((each for each in outcomes if isinstance(each, Deferred) and waits_for_the_lane(each)), None)
-        report = self._lanes.judge(stored, failure, now, self._dice())
+        report = self._lanes.judge(stored, failure, attempt.started_at, now, self._dice())
         if report is not None:
             told = self._database.fold(report_lanes, report)
             told.add_done_callback(lambda future: future.exception())
@@ -241,8 +258,10 @@ class Worker:
             self._let_go(claim)
 
     def _let_go(self, claim: Claim) -> None:
-        self._in_hand.pop(claim.id, None)
-        if self._lanes.give(claim.lane) or not self._in_hand:
+        if self._in_hand.pop((claim.id, claim.lease), None) is None:
+            return
+        roomier = self._hold.give(claim)
+        if self._lanes.give(claim.lane) or roomier or not self._in_hand:
             self._due.set()
 
     # --- leases and the end
@@ -251,12 +270,12 @@ class Worker:
         """Renew what is in hand, well before its time: a live worker is never robbed."""
         while True:
             await asyncio.sleep(self._lease / SECOND / 3)
-            self._lanes.forget_idle()
-            if self._in_hand:
-                try:
-                    await asyncio.gather(*(self._database.fold(self._renew, held) for held in _by_lease(self._in_hand)))
-                except Exception as error:
-                    log.worker_failed(error)
+            try:
+                self._lanes.forget_idle()
+                held = _by_lease(self._in_hand.values())
+                await asyncio.gather(*(self._database.fold(self._renew, each) for each in held))
+            except Exception as error:
+                log.worker_failed(error)
 
     async def _wind_up(self) -> None:
         """Let what is on the wire end, give back what has not begun."""
@@ -269,6 +288,14 @@ class Worker:
                     await self._due.wait()
         except TimeoutError:
             pass  # their leases run out; what was in doubt is known to be
+
+
+async def _nap(until: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(NAP):
+            await until.wait()
+    except TimeoutError:
+        pass
 
 
 def _without_attempt(claim: Claim, now: int, allowed: bool, stored: StoredProfile) -> tuple[State, str] | None:
@@ -316,7 +343,7 @@ def _unusable(problem: Problem, parcel: Parcel, now: int) -> Attempt:
     return Attempt({claim.recipient: outcome for claim in parcel}, "", "", None, now, 0.0)
 
 
-def _by_lease(claims: Mapping[str, Claim]) -> Iterable[Held]:
-    ordered = sorted(claims.values(), key=attrgetter("lease"))
+def _by_lease(claims: Iterable[Claim]) -> Iterable[Held]:
+    ordered = sorted(claims, key=attrgetter("lease"))
     for lease, group in groupby(ordered, attrgetter("lease")):
         yield Held(lease, tuple(claim.id for claim in group))

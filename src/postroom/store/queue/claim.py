@@ -134,6 +134,12 @@ def _charge(connection: Connection, served: Mapping[int, int]) -> None:
         connection.execute(charge, [{"the_lane": each, "the_vt": vt} for each, vt in served.items()])
 
 
+def sizes(connection: Connection, message_ids: Iterable[str]) -> dict[str, int]:
+    """Octets of each message, as sent."""
+    wanted = select(message.c.id, message.c.size).where(message.c.id.in_(list(message_ids)))
+    return {row.id: row.size for row in connection.execute(wanted)}
+
+
 def contents(connection: Connection, message_ids: Iterable[str]) -> dict[str, tuple[str, bytes]]:
     """Envelope sender and bytes of each message."""
     wanted = (

@@ -9,6 +9,7 @@ from postroom.domain.address import Address
 from postroom.domain.delivery import State
 from postroom.domain.message import MOST_MESSAGES, MOST_RECIPIENTS, Attachment, Draft, Mailbox
 from postroom.domain.problems import Invalid
+from postroom.domain.profile import LARGEST_ID
 from postroom.store.messages import AttemptRead, DeliveryRead, MessageRead, Search
 from postroom.web import bodies
 from postroom.web.api.models import (
@@ -61,8 +62,8 @@ async def send_directly(request: Request) -> Response:
 async def find(
     room: TheRoom, caller: NativeCaller, tenant: NativeTenant,
     state: State | None = None, recipient: Annotated[str | None, Query(max_length=320)] = None,
-    profile: Annotated[int | None, Query(ge=1)] = None, before: Annotated[str | None, Query(max_length=26)] = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    profile: Annotated[int | None, Query(ge=1, le=LARGEST_ID)] = None,
+    before: Annotated[str | None, Query(max_length=26)] = None, limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> MessageList:  # fmt: skip
     address = str(Address.parse(recipient, "recipient")) if recipient else None
     found = await room.mail.search(caller, tenant, Search(state, address, profile, before, limit))

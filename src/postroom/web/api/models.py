@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from postroom.domain.access import Permission
+from postroom.domain.access import LONGEST_KEY_LIFE, Permission
 from postroom.domain.delivery import State
 from postroom.domain.message import DEFAULT_LIFE, LONGEST_LIFE, MOST_ATTACHMENTS, MOST_RECIPIENTS, OnDoubt
-from postroom.domain.profile import Auth, Security
+from postroom.domain.profile import LARGEST_ID, Auth, Security
 
 
 def moment(microseconds: int) -> str:
@@ -219,7 +219,7 @@ class MessageBody(In):
     reply_to: MailboxIn | None = None
     headers: dict[str, str] = Field(default_factory=dict, max_length=50)
     attachments: list[AttachmentBody] = Field(default_factory=list, max_length=MOST_ATTACHMENTS)
-    profile: int | None = Field(None, ge=1, description="Null means the tenant's default profile.")
+    profile: int | None = Field(None, ge=1, le=LARGEST_ID, description="Null means the tenant's default profile.")
     expires_in: int = Field(DEFAULT_LIFE, ge=1, le=LONGEST_LIFE, description="Seconds until it need not be sent.")
     on_doubt: Annotated[OnDoubt, Field(strict=False)] = Field(
         OnDoubt.RETRY,
@@ -291,7 +291,7 @@ class NewKeyBody(In):
     permissions: list[Annotated[Permission, Field(strict=False)]] | None = Field(
         None, description="Null means all that the calling key has."
     )
-    expires_in: int | None = Field(None, ge=60, description="Seconds; null never expires.")
+    expires_in: int | None = Field(None, ge=60, le=LONGEST_KEY_LIFE, description="Seconds; null never expires.")
     email: str | None = Field(None, description="Whose it is: where the test mail of some products goes.")
 
 

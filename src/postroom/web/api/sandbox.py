@@ -1,5 +1,6 @@
 """/v1/sandbox/messages: what the sandbox relay took instead of sending it."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -60,7 +61,7 @@ async def list_caught(
 async def show_caught(mail: str, room: TheRoom, caller: NativeCaller, tenant: NativeTenant) -> CaughtDetailOut:
     found = await room.sandbox.show(caller, tenant, mail)
     content = found.content or b""
-    reading = read(content)
+    reading = await asyncio.to_thread(read, content)
     return CaughtDetailOut(
         **_caught(found).model_dump(), sender=reading.from_, to=reading.to, date=reading.date,
         message_id=reading.message_id, text=reading.text, html=reading.html, source=content.decode("utf-8", "replace"),

@@ -1,5 +1,6 @@
 """/sandbox: the mails that the sandbox relay caught. And /sign-in, which it needs."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -54,7 +55,10 @@ async def _sign_in_page(_request: Request) -> Response:
 
 
 async def _sign_in(request: Request) -> Response:
-    """Exchange an API key for a session cookie: SameSite=Strict, so that no other site can use it."""
+    """Exchange an API key for a session cookie: SameSite=Strict, so that no other site can use it. Nor may another site
+    sign somebody in with a key of its own, who would then take its mail for theirs."""
+    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return _page("sign_in.html", 403, problem="Sign in on this page, not from another site.")
     form = parse_qs((await bodies.read(request, 4096)).decode("utf-8", "replace"))
     keys = room_of(request).keys
     try:
@@ -82,7 +86,8 @@ async def _show(request: Request) -> Response:
         return _refused(problem)
     content = mail.content or b""
     source = content.decode("utf-8", "replace")
-    page = _page("mail.html", mail=mail, reading=read(content), source=source, tenant=tenant)
+    reading = await asyncio.to_thread(read, content)
+    page = _page("mail.html", mail=mail, reading=reading, source=source, tenant=tenant)
     return _with_session(page, request, caller)
 
 
