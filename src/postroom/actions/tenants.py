@@ -4,7 +4,7 @@ from sqlalchemy import Connection
 
 from postroom.domain.access import Caller, Permission
 from postroom.domain.problems import Denied, NotFound
-from postroom.domain.tenant import DEFAULT, Tenant, slug
+from postroom.domain.tenant import DEFAULT, Tenant, is_slug, slug
 from postroom.domain.text import one_line
 from postroom.store import audit, tenants
 from postroom.store.database import Database
@@ -28,7 +28,8 @@ class Tenants:
             if asked is not None and asked != tenant.slug:
                 raise NotFound(tenants.UNKNOWN)
             return tenant
-        found = await self._by_slug.get(asked or DEFAULT)
+        wanted = asked or DEFAULT
+        found = await self._by_slug.get(wanted) if is_slug(wanted) else None
         if found is None:
             raise NotFound(tenants.UNKNOWN)
         return found

@@ -17,8 +17,13 @@ class Tenant:
     created_at: int  # microseconds since 1970, UTC
 
 
+def is_slug(text: str) -> bool:
+    """Whether a tenant could be called so."""
+    return _SLUG.fullmatch(text) is not None
+
+
 def slug(text: str, field: str = "slug") -> str:
     """A tenant's slug, checked. Raises Invalid."""
-    if not _SLUG.fullmatch(text):
+    if not is_slug(text):
         raise Invalid(field, "A tenant's slug has lower-case letters, digits and hyphens, at most 63 characters.")
     return text

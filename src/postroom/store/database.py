@@ -271,8 +271,9 @@ def _postgresql_engine(url: URL) -> Engine:
     @event.listens_for(engine, "handle_error")
     def hide_row(context: ExceptionContext) -> None:
         """PostgreSQL's DETAIL shows the row that it did not take."""
-        error = context.original_exception
-        error.args = (str(error).partition("\nDETAIL:")[0], *error.args[1:])
+        for error in (context.original_exception, context.sqlalchemy_exception):
+            if error is not None and error.args:
+                error.args = (str(error.args[0]).partition("\nDETAIL:")[0], *error.args[1:])
 
     return engine
 
