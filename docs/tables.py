@@ -1,8 +1,12 @@
 """The tables in these pages that come from the code. `.ci/docs` writes them; `tests/test_docs.py` compares."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from postroom.config import PREFIX, SECRETS, Config
 from postroom.dialects import ALL
@@ -31,10 +35,21 @@ def fields(dialect: Dialect) -> str:
     canonical = {product: ours for ours, product in dialect.words.items()}
     model = next(each.body for each in dialect.endpoints if each.body)
     rows = ["| field | in Postroom | required | note |", "|---|---|---|---|"]
-    for name, field in model.model_fields.items():
+    for name, field in leaves(model):
         required = "yes" if field.is_required() else "no"
         rows.append(f"| `{name}` | `{canonical.get(name, name)}` | {required} | {field.description or ''} |")
     return "\n".join(rows)
+
+
+def leaves(model: type[BaseModel], inside: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """The fields of a wire model as the product spells them; those of a model in it as `outer.inner`."""
+    for attribute, field in model.model_fields.items():
+        name, kinds = f"{inside}{field.alias or attribute}", (field.annotation, *get_args(field.annotation))
+        inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if inner is None:
+            yield name, field
+        else:
+            yield from leaves(inner, f"{name}.")
 
 
 def table(name: str) -> str:

@@ -11,7 +11,7 @@ import base64
 import binascii
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any, ClassVar, Protocol
 
@@ -28,7 +28,7 @@ from postroom.domain.problems import (
     Unauthenticated,
     Unavailable,
 )  # fmt: skip
-from postroom.domain.profile import Patch, Profile, apply, changed_fields
+from postroom.domain.profile import KEEP, Patch, Profile, apply, changed_fields
 from postroom.domain.secret import Secret
 from postroom.domain.trial import Job, TestMail, Verdict
 
@@ -73,14 +73,16 @@ class Standing:
     profile: Profile | None
     id: int = 1
     is_fallback: bool = False
+    has_secret: bool = True  # whether a password is stored: login may be on without one (`clear_if_moved`)
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token just made, and the seconds that it lives."""
+    """A token just made, and the seconds that it lives; `refresh` is another, to ask for the next one with."""
 
     value: str
     seconds: int
+    refresh: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,8 @@ class Dialect(ABC):
     territory: ClassVar[tuple[str, ...]]
     any_case: ClassVar[bool] = False  # whether paths are taken in any case
     https_only: ClassVar[bool] = False  # whether the product refuses plain http
-    clear_if_moved: ClassVar[bool] = False  # the product clears a secret whose destination changed, instead of refusing
+    # The product clears a secret whose destination changed, instead of refusing; and takes login without one.
+    clear_if_moved: ClassVar[bool] = False
     error: ClassVar[type[BaseModel]]  # the model of its refusals
     key_styles: ClassVar[tuple[KeyStyle, ...]]
     endpoints: ClassVar[tuple[Endpoint, ...]]
@@ -211,6 +214,10 @@ class Dialect(ABC):
             raise Invalid("body", "The request body must be a JSON object with the settings.")
         return asked.body
 
+    def clears(self, fields: Fields) -> bool:
+        """Whether the fields say that there are to be no settings (any more)."""
+        return False
+
     def tenant(self, asked: Asked) -> str | None:
         """The tenant that the host or the path names, if it does. The key's tenant has to agree."""
         return asked.path.get("tenant")
@@ -221,7 +228,8 @@ class Dialect(ABC):
 
     @abstractmethod
     def read(self, fields: Fields) -> Patch:
-        """What the product's fields say. Raises Invalid, naming the product's field."""
+        """What the product's fields say. Raises Invalid, naming the product's field. `extras` is the whole of this
+        dialect's own (`{}`: none); what others keep there, `change` adds."""
 
     @abstractmethod
     def write(self, profile: Profile, secret: Secret | None = None) -> dict[str, Json]:
@@ -234,6 +242,10 @@ class Dialect(ABC):
     @abstractmethod
     def refuse(self, problem: Problem) -> Reply:
         """The answer to anything that is wrong, in the product's envelope."""
+
+    def refuse_at(self, endpoint: Endpoint, asked: Asked, problem: Problem) -> Reply:
+        """The same at one endpoint, which may have words of its own for it. `asked` is as far as it was read."""
+        return self.refuse(problem)
 
     @abstractmethod
     def unwrap(self, status: int, body: Json) -> Fields:
@@ -282,8 +294,13 @@ class Dialect(ABC):
         return self.read(self.write(profile)) if profile is not None else Patch()
 
     def change(self, patch: Patch, stored: Profile | None) -> Patch:
-        """What a patch in this dialect really changes: less what comes back as it was shown."""
-        return patch.without(self.shown(stored))
+        """What a patch in this dialect really changes: less what comes back as it was shown, and without touching
+        what other dialects keep in `extras`."""
+        said = patch.without(self.shown(stored))
+        if said.extras is KEEP or stored is None:
+            return said
+        others = {name: kept for name, kept in stored.extras.items() if name != self.name}
+        return replace(said, extras={**others, **said.extras})
 
     def loss(self, profile: Profile) -> Mapping[str, tuple[Any, Any]]:
         """What a product that is told of `profile` in this dialect would not know: by field, what is and what it would

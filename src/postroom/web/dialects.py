@@ -23,6 +23,7 @@ from postroom.web import bodies, openapi
 from postroom.web.callers import TENANT_HEADER, address_of, came_securely, home_of, room_of
 
 _FORM = "application/x-www-form-urlencoded"
+_KEY_IN_BODY = (Verb.TOKEN, Verb.WHO)
 REFUSALS = (400, 401, 403, 404, 409, 413, 500, 503)
 
 
@@ -53,12 +54,16 @@ def build(dialect: Dialect) -> FastAPI:
 
 def _serve(dialect: Dialect, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
     async def serve(request: Request) -> Response:
+        asked = _asked(request)
         try:
             if dialect.https_only and not came_securely(request):
                 raise Denied("Calls must be made over https.")
-            return _respond(await _do(dialect, endpoint, request))
+            # The key first: nothing of a stranger's body is parsed, unless the key may be in it.
+            if endpoint.verb in _KEY_IN_BODY:
+                asked = await _with_body(asked, request)
+            return _respond(await _do(dialect, endpoint, asked, request))
         except Problem as problem:
-            return _respond(dialect.refuse(problem))
+            return _respond(dialect.refuse_at(endpoint, asked, problem))
         except Exception as bug:
             log.request_failed(request.method, request.url.path, bug)
             return _respond(dialect.refuse(Unavailable("Something went wrong here; it is in the server's log.")))
@@ -66,18 +71,14 @@ def _serve(dialect: Dialect, endpoint: Endpoint) -> Callable[[Request], Awaitabl
     return serve
 
 
-async def _do(dialect: Dialect, endpoint: Endpoint, request: Request) -> Reply:
-    # The key first: nothing of a stranger's body is parsed, unless the key may be in it.
-    asked, key_in_body = _asked(request), endpoint.verb in (Verb.TOKEN, Verb.WHO)
-    if key_in_body:
-        asked = await _with_body(asked, request)
+async def _do(dialect: Dialect, endpoint: Endpoint, asked: Asked, request: Request) -> Reply:
     try:
         caller = await _caller(dialect, endpoint, asked, request)
     except Unauthenticated:
         if endpoint.verb is Verb.WHO:
             return dialect.who(endpoint, asked, known=False)
         raise
-    if not key_in_body:
+    if endpoint.verb not in _KEY_IN_BODY:
         asked = await _with_body(asked, request)
     dialect.admit(asked)
     tenant = await _tenant(dialect, caller, asked, request)
@@ -101,7 +102,7 @@ class _Call:
         is_fallback = self.room.profiles.is_fallback(stored)
         if stored is None:
             return Standing(None, is_fallback=is_fallback)
-        return Standing(stored.settings, stored.id, is_fallback)
+        return Standing(stored.settings, stored.id, is_fallback, has_secret=stored.sealed_password is not None)
 
     def change(self, fields: Fields) -> Change:
         patch = self.dialect.read(fields)
@@ -117,6 +118,8 @@ async def _save(call: _Call) -> Reply:
     fields = call.dialect.fields(call.asked)
     if fields is None:
         return await _show(call)
+    if call.dialect.clears(fields):
+        return await _reset(call)
     stored = await call.room.profiles.save(
         call.caller, call.tenant, call.dialect.profile_id(fields), call.change(fields), dialect=call.dialect.name,
         clear_if_moved=call.dialect.clear_if_moved,
@@ -151,7 +154,8 @@ async def _try_status(call: _Call) -> Reply:
 
 
 async def _token(call: _Call) -> Reply:
-    return call.dialect.grant(call.endpoint, call.asked, Token(call.room.keys.token(call.caller), TOKEN_LIFE))
+    value, refresh = call.room.keys.token(call.caller), call.room.keys.token(call.caller)
+    return call.dialect.grant(call.endpoint, call.asked, Token(value, TOKEN_LIFE, refresh))
 
 
 async def _who(call: _Call) -> Reply:
