@@ -179,6 +179,7 @@ class Endpoint:
     key_styles: tuple[KeyStyle, ...] = ()  # where they differ from the dialect's
     takes: tuple[str, ...] = ("application/json",)
     status: int = 200  # of success
+    refusal: type[BaseModel] | None = None  # the model of its refusals, where it differs from the dialect's
 
 
 # The usual translation of problems; a dialect overrides `status` where its product differs.

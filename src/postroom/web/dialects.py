@@ -14,7 +14,7 @@ from postroom import log
 from postroom.actions.keys import TOKEN_LIFE
 from postroom.actions.profiles import Change
 from postroom.dialects.dialect import Asked, Dialect, Endpoint, Fields, Reply, Standing, Token, Verb
-from postroom.domain.access import Caller
+from postroom.domain.access import Caller, Permission
 from postroom.domain.problems import Denied, NoRoute, NotFound, Problem, Unauthenticated, Unavailable
 from postroom.domain.tenant import Tenant
 from postroom.store.profiles import StoredProfile
@@ -30,8 +30,9 @@ REFUSALS = (400, 401, 403, 404, 409, 413, 500, 503)
 def build(dialect: Dialect) -> FastAPI:
     """An app of its own, with its own OpenAPI document, in which every answer is in the dialect's envelope."""
     app = FastAPI(title=f"Postroom speaks {dialect.title}", openapi_url=None, docs_url=None, redoc_url=None)
-    refusals: dict[int | str, dict[str, Any]] = {status: {"model": dialect.error} for status in REFUSALS}
     for endpoint in dialect.endpoints:
+        refusal = {"model": endpoint.refusal or dialect.error}
+        refusals: dict[int | str, dict[str, Any]] = dict.fromkeys(REFUSALS, refusal)
         app.add_api_route(
             endpoint.path,
             _serve(dialect, endpoint),
@@ -117,6 +118,7 @@ async def _show(call: _Call) -> Reply:
 async def _save(call: _Call) -> Reply:
     fields = call.dialect.fields(call.asked)
     if fields is None:
+        call.caller.require(Permission.SETTINGS_WRITE)
         return await _show(call)
     if call.dialect.clears(fields):
         return await _reset(call)
