@@ -1,10 +1,13 @@
 """The tables in these pages that come from the code. `.ci/docs` writes them; `tests/test_docs.py` compares."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from postroom.config import PREFIX, SECRETS, Config
 from postroom.dialects import ALL
@@ -34,7 +37,7 @@ def wire_fields(dialect: Dialect) -> str:
     canonical = {product: ours for ours, product in dialect.words.items()}
     model = next(each.body for each in dialect.endpoints if each.body)
     rows = ["| field | in Postroom | required | note |", "|---|---|---|---|"]
-    for name, field in model.model_fields.items():
+    for name, field in leaves(model):
         required = "yes" if field.is_required() else "no"
         rows.append(f"| `{name}` | `{canonical.get(name, name)}` | {required} | {field.description or ''} |")
     return "\n".join(rows)
@@ -68,6 +71,17 @@ def words() -> str:
     rows = [f"| field | {' | '.join(each.name for each in ALL)} |", f"|---|{'---|' * len(ALL)}"]
     rows += [f"| `{name}` | {' | '.join(survival(each, name) for each in ALL)} |" for name in names]
     return "\n".join(rows)
+
+
+def leaves(model: type[BaseModel], inside: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """The fields of a wire model as the product spells them; those of a model in it as `outer.inner`."""
+    for attribute, field in model.model_fields.items():
+        name, kinds = f"{inside}{field.alias or attribute}", (field.annotation, *get_args(field.annotation))
+        inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if inner is None:
+            yield name, field
+        else:
+            yield from leaves(inner, f"{name}.")
 
 
 def table(name: str) -> str:

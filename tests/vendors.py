@@ -3,8 +3,10 @@
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,32 @@ def run_client(python: Path, script: str, *arguments: str, **environment: str) -
     """What `script` prints as JSON, run by that Python with nothing of ours on its path."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("POSTROOM_", "PYTHON"))}
     return json.loads(_run(str(python), "-c", script, *arguments, environment=kept | environment))
+
+
+def node_modules(name: str, *requirements: str) -> Path:
+    """A directory where Node finds `requirements`: made once, and again when they change."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    home = CACHE / name
+    stamp, wanted = home / "requirements.txt", "".join(f"{r}\n" for r in requirements)
+    with (CACHE / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_text() != wanted:
+            shutil.rmtree(home, ignore_errors=True)
+            home.mkdir()
+            (home / "package.json").write_text('{"private": true, "type": "module"}')
+            _run("npm", "install", "--prefix", str(home), "--no-audit", "--no-fund", "--silent", *requirements)
+            stamp.write_text(wanted)
+    return home
+
+
+def run_node(home: Path, script: str, *arguments: str) -> Any:
+    """What `script`, an ES module, prints as JSON."""
+    file = home / f"{uuid.uuid4().hex}.mjs"  # imports are looked up from where it lies
+    file.write_text(script)
+    try:
+        return json.loads(_run("node", str(file), *arguments))
+    finally:
+        file.unlink()
 
 
 def _run(*command: str, environment: dict[str, str] | None = None) -> str:

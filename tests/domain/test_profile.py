@@ -166,6 +166,19 @@ def test_login_without_any_password_is_refused():
     assert keep_or_replace_secret(None, Profile(host="localhost"), Patch(), None) is None
 
 
+@pytest.mark.parametrize("name", sorted(set(NAMES) - HARMLESS - {"auth"}))
+def test_where_a_product_clears_instead_of_refusing_a_change_of_the_destination_clears_the_secret(name: str):
+    patch = Patch(**{name: OTHER[name]})
+    after = apply(BEFORE, patch)
+    assert keep_or_replace_secret(BEFORE, after, patch, STORED, clear_if_moved=True) is None
+
+
+def test_where_a_product_clears_instead_of_refusing_login_may_stand_without_a_password():
+    assert keep_or_replace_secret(None, BEFORE, Patch(), None, clear_if_moved=True) is None
+    assert keep_or_replace_secret(BEFORE, BEFORE, Patch(password=None), STORED, clear_if_moved=True) is None
+    assert keep_or_replace_secret(BEFORE, BEFORE, Patch(), STORED, clear_if_moved=True) is STORED
+
+
 def test_a_stored_secret_is_never_taken_over_by_settings_that_are_new():
     with pytest.raises(SecretNeeded):
         keep_or_replace_secret(None, BEFORE, Patch(), STORED)

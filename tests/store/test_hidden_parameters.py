@@ -8,7 +8,6 @@ from sqlalchemy.exc import DBAPIError
 
 from .room import Room
 
-
 CANARY = "-".join(["canary", "of", "a", "row"])  # so that no line of this file, as a traceback shows it, has it
 
 

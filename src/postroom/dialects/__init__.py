@@ -1,12 +1,14 @@
 """The products' wire languages for SMTP settings: one file each, pure translation in both directions."""
 
 from postroom.dialects.dialect import Dialect
+from postroom.dialects.digitanium import Digitanium
+from postroom.dialects.keycloak import Keycloak
 from postroom.dialects.keyfactor import Keyfactor
 from postroom.dialects.onlyoffice import OnlyOffice
 from postroom.dialects.threadfix import ThreadFix
 from postroom.domain.problems import NotFound
 
-ALL: tuple[Dialect, ...] = (ThreadFix(), Keyfactor(), OnlyOffice())
+ALL: tuple[Dialect, ...] = (ThreadFix(), Keyfactor(), Digitanium(), Keycloak(), OnlyOffice())
 
 
 def by_name(name: str) -> Dialect:

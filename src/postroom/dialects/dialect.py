@@ -7,8 +7,6 @@
 found by asking: whatever changes in `apply(p, read(write(p)))`. How to add one: `docs/adding-a-dialect.md`.
 """
 
-import base64
-import binascii
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -75,15 +73,18 @@ class Standing:
     profile: Profile | None
     id: int = 1
     is_fallback: bool = False
+    has_secret: bool = True  # whether a password is stored: login may be on without one (`clear_if_moved`)
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token just made, the seconds that it lives, and since when (seconds since 1970)."""
+    """A token just made, the seconds that it lives, and since when (seconds since 1970); `refresh` is another, to ask
+    for the next one with."""
 
     value: str
     seconds: int
     made_at: int = 0
+    refresh: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,89 +118,6 @@ class KeyStyle(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class HeaderKey:
-    """A key in a header: `Authorization: APIKEY <key>` with a scheme, `apikey: <key>` without."""
-
-    header: str = "authorization"
-    scheme: str = ""
-
-    @property
-    def openapi(self) -> Mapping[str, str]:
-        if self.header == "authorization" and self.scheme.lower() == "bearer":
-            return {"type": "http", "scheme": "bearer"}
-        return {"type": "apiKey", "in": "header", "name": self.header}
-
-    def find(self, asked: Asked) -> Secret | None:
-        value = asked.headers.get(self.header, "").strip()
-        if self.scheme:
-            scheme, _, value = value.partition(" ")
-            if scheme.lower() != self.scheme.lower():  # RFC 9110 11.1: schemes have no case
-                return None
-        return Secret(value.strip()) if value.strip() else None
-
-    def attach(self, key: Secret) -> Mapping[str, str]:
-        return {self.header: f"{self.scheme} {key.reveal()}".strip()}
-
-
-@dataclass(frozen=True, slots=True)
-class BasicKey:
-    """`Authorization: Basic`: the password is the key; the user name is for people to read (design rule 2)."""
-
-    user: str = "postroom"  # when dialling
-
-    @property
-    def openapi(self) -> Mapping[str, str]:
-        return {"type": "http", "scheme": "basic"}
-
-    def find(self, asked: Asked) -> Secret | None:
-        scheme, _, value = asked.headers.get("authorization", "").strip().partition(" ")
-        if scheme.lower() != "basic":
-            return None
-        try:
-            _user, colon, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return None
-        return Secret(password) if colon and password else None
-
-    def attach(self, key: Secret) -> Mapping[str, str]:
-        pair = base64.b64encode(f"{self.user}:{key.reveal()}".encode()).decode()
-        return {"authorization": f"Basic {pair}"}
-
-
-@dataclass(frozen=True, slots=True)
-class CookieKey:
-    """A key in a cookie. Browsers send cookies unasked, so its dialect has to see (`admit`) that who asks is
-    `of_this_site`. `nameless`: a cookie that is only a value counts, too (RFC 6265bis 5.6: its name is empty)."""
-
-    name: str
-    nameless: bool = False
-
-    @property
-    def openapi(self) -> Mapping[str, str]:
-        return {"type": "apiKey", "in": "cookie", "name": self.name}
-
-    def find(self, asked: Asked) -> Secret | None:
-        for cookie in asked.headers.get("cookie", "").split(";"):
-            name, equals, value = cookie.strip().partition("=")
-            if not equals and self.nameless:
-                name, value = self.name, name
-            if name == self.name and value:
-                return Secret(value)
-        return None
-
-    def attach(self, key: Secret) -> Mapping[str, str]:
-        return {"cookie": f"{self.name}={key.reveal()}"}
-
-
-def of_this_site(asked: Asked) -> bool:
-    """As far as the browser tells (RFC 6454 7, Fetch Metadata). Who says nothing is no browser, or an old one."""
-    origin = asked.headers.get("origin", "")
-    if origin and origin.partition("://")[2].lower() not in (asked.headers.get("host", "").lower(), asked.home):
-        return False
-    return asked.headers.get("sec-fetch-site", "none").lower() in ("same-origin", "none")
-
-
-@dataclass(frozen=True, slots=True)
 class Endpoint:
     """One method and path. `body` and `answer` are the wire models, for the dialect's own OpenAPI document; `answer`
     None is an answer without a body. `takes` are the content types of the body that the document names."""
@@ -213,6 +131,7 @@ class Endpoint:
     key_styles: tuple[KeyStyle, ...] = ()  # where they differ from the dialect's
     takes: tuple[str, ...] = ("application/json",)
     status: int = 200  # of success
+    refusal: type[BaseModel] | None = None  # the model of its refusals, where it differs from the dialect's
 
 
 # The usual translation of problems; a dialect overrides `status` where its product differs.
@@ -231,7 +150,8 @@ class Dialect(ABC):
     territory: ClassVar[tuple[str, ...]]
     any_case: ClassVar[bool] = False  # whether paths are taken in any case
     https_only: ClassVar[bool] = False  # whether the product refuses plain http
-    clear_if_moved: ClassVar[bool] = False  # the product clears a secret whose destination changed, instead of refusing
+    # The product clears a secret whose destination changed, instead of refusing; and takes login without one.
+    clear_if_moved: ClassVar[bool] = False
     error: ClassVar[type[BaseModel]]  # the model of its refusals
     refuses: ClassVar[tuple[int, ...]] = ()  # statuses of refusals that others don't have
     key_styles: ClassVar[tuple[KeyStyle, ...]]
@@ -249,6 +169,10 @@ class Dialect(ABC):
         if not isinstance(asked.body, Mapping):
             raise Invalid("body", "The request body must be a JSON object with the settings.")
         return asked.body
+
+    def clears(self, fields: Fields) -> bool:
+        """Whether the fields say that there are to be no settings (any more)."""
+        return False
 
     def tenant(self, asked: Asked) -> str | None:
         """The tenant that the host or the path names, if it does. The key's tenant has to agree."""
@@ -279,8 +203,9 @@ class Dialect(ABC):
         """The body that a client of the product sends to set these fields."""
         return fields
 
-    def refusal(self, asked: Asked, problem: Problem) -> Reply:
-        """`refuse`, for a product whose refusals name the request."""
+    def refusal(self, endpoint: Endpoint | None, asked: Asked, problem: Problem) -> Reply:
+        """`refuse`, for a product whose refusals name the request, or with words of its own at one endpoint (None: no
+        endpoint fits). `asked` is as far as it was read."""
         return self.refuse(problem)
 
     @abstractmethod

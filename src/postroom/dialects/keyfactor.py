@@ -8,20 +8,8 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import BeforeValidator, Field, RootModel, WithJsonSchema
 
 from postroom.dialects import wire
-from postroom.dialects.dialect import (
-    Asked,
-    BasicKey,
-    Dialect,
-    Endpoint,
-    Fields,
-    HeaderKey,
-    Json,
-    KeyStyle,
-    Reply,
-    Standing,
-    Trial,
-    Verb,
-)  # fmt: skip
+from postroom.dialects.dialect import Asked, Dialect, Endpoint, Fields, Json, KeyStyle, Reply, Standing, Trial, Verb
+from postroom.dialects.key_styles import BasicKey, HeaderKey
 from postroom.domain.problems import Denied, Invalid, Problem, Unavailable
 from postroom.domain.profile import KEEP, Auth, Keep, Patch, Profile, Security, apply
 from postroom.domain.secret import Secret

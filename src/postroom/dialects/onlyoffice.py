@@ -11,12 +11,9 @@ from pydantic import Field, RootModel, StrictBool, StringConstraints
 from postroom.dialects import wire
 from postroom.dialects.dialect import (
     Asked,
-    BasicKey,
-    CookieKey,
     Dialect,
     Endpoint,
     Fields,
-    HeaderKey,
     Json,
     KeyStyle,
     Reply,
@@ -24,12 +21,13 @@ from postroom.dialects.dialect import (
     Token,
     Trial,
     Verb,
-    of_this_site,
-)  # fmt: skip
+)
+from postroom.dialects.key_styles import BasicKey, CookieKey, HeaderKey, of_this_site
 from postroom.domain.delivery import Stage
 from postroom.domain.problems import Denied, Invalid, Problem, Unauthenticated, Unavailable
-from postroom.domain.profile import KEEP, LONGEST_TEXT, Auth, Patch, Profile, Security
+from postroom.domain.profile import KEEP, Auth, Patch, Profile, Security
 from postroom.domain.secret import Secret
+from postroom.domain.text import LONGEST_TEXT
 from postroom.domain.trial import Job, TestMail
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_TEXT)]
@@ -284,9 +282,9 @@ class OnlyOffice(Dialect):
         return 415 if isinstance(problem, NotJson) else super().status(problem)
 
     def refuse(self, problem: Problem) -> Reply:
-        return self.refusal(Asked(), problem)
+        return self.refusal(None, Asked(), problem)
 
-    def refusal(self, asked: Asked, problem: Problem) -> Reply:
+    def refusal(self, endpoint: Endpoint | None, asked: Asked, problem: Problem) -> Reply:
         status, kind, hresult, message = self.status(problem), None, 0, problem.message
         match problem:
             case Invalid(field="body") | Malformed():

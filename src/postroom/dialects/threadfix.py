@@ -7,19 +7,8 @@ from typing import ClassVar, Final
 from pydantic import Field
 
 from postroom.dialects import wire
-from postroom.dialects.dialect import (
-    Asked,
-    Dialect,
-    Endpoint,
-    Fields,
-    HeaderKey,
-    Json,
-    KeyStyle,
-    Reply,
-    Standing,
-    Token,
-    Verb,
-)  # fmt: skip
+from postroom.dialects.dialect import Asked, Dialect, Endpoint, Fields, Json, KeyStyle, Reply, Standing, Token, Verb
+from postroom.dialects.key_styles import HeaderKey
 from postroom.domain.problems import Denied, Invalid, NoRoute, NotFound, Problem, Unauthenticated, Unavailable
 from postroom.domain.profile import KEEP, Auth, Keep, Patch, Profile, Security
 from postroom.domain.secret import Secret

@@ -196,8 +196,8 @@ def keep_or_replace_secret(
     """The one destination rule, for every way in: the secret that goes with `after`.
 
     A stored secret stays only where it was meant to go. Raises SecretNeeded when the destination changed and the secret
-    was not given again, and Invalid when login is on and there is none. One product clears the secret then instead of
-    refusing (`clear_if_moved`); its mail waits until there is one.
+    was not given again, and Invalid when login is on and there is none. One product clears the secret then, and takes
+    login without one, instead of refusing (`clear_if_moved`); its mail waits until there is one.
     """
     if isinstance(patch.password, Secret) and patch.password:
         return _checked_password(patch.password)
@@ -213,7 +213,7 @@ def keep_or_replace_secret(
             f"Give the password again: {', '.join(changed)} changed, and a stored password is only ever sent to the "
             "relay that it was entered for.",
         )
-    if stored is None and after.auth is not Auth.NONE:
+    if stored is None and after.auth is not Auth.NONE and not clear_if_moved:
         raise Invalid("password", "To log in at the relay a password is needed; give one or switch login off.")
     return stored
 

@@ -14,7 +14,7 @@ from postroom import log
 from postroom.actions.keys import TOKEN_LIFE
 from postroom.actions.profiles import Change
 from postroom.dialects.dialect import Asked, Dialect, Endpoint, Fields, Reply, Standing, Token, Verb
-from postroom.domain.access import Caller
+from postroom.domain.access import Caller, Permission
 from postroom.domain.problems import Denied, NoRoute, NotFound, Problem, Unauthenticated, Unavailable
 from postroom.domain.tenant import Tenant
 from postroom.store.profiles import StoredProfile
@@ -23,6 +23,7 @@ from postroom.web import bodies, openapi
 from postroom.web.callers import TENANT_HEADER, address_of, came_securely, home_of, room_of
 
 _FORM = "application/x-www-form-urlencoded"
+_KEY_IN_BODY = (Verb.TOKEN, Verb.WHO)
 REFUSALS = (400, 401, 403, 404, 409, 413, 500, 503)
 
 
@@ -30,10 +31,10 @@ def build(dialect: Dialect) -> FastAPI:
     """An app of its own, with its own OpenAPI document, in which every answer is in the dialect's envelope."""
     app = FastAPI(title=f"Postroom speaks {dialect.title}", openapi_url=None, docs_url=None, redoc_url=None)
     app.router.redirect_slashes = False  # a redirect is no envelope, and leads where the Host header says
-    refusals: dict[int | str, dict[str, Any]] = {
-        status: {"model": dialect.error} for status in (*REFUSALS, *dialect.refuses)
-    }
+    statuses = (*REFUSALS, *dialect.refuses)
     for endpoint in dialect.endpoints:
+        refusal = {"model": endpoint.refusal or dialect.error}
+        refusals: dict[int | str, dict[str, Any]] = dict.fromkeys(statuses, refusal)
         app.add_api_route(
             endpoint.path,
             _serve(dialect, endpoint),
@@ -46,7 +47,7 @@ def build(dialect: Dialect) -> FastAPI:
         )
 
     async def no_route(request: Request, _error: Exception) -> Response:
-        return _respond(dialect, dialect.refusal(_asked(request), NoRoute("There is no such path or method.")))
+        return _respond(dialect, dialect.refusal(None, _asked(request), NoRoute("There is no such path or method.")))
 
     app.add_exception_handler(HTTPException, no_route)
     models = {endpoint.body for endpoint in dialect.endpoints if endpoint.body}
@@ -61,22 +62,21 @@ def _serve(dialect: Dialect, endpoint: Endpoint) -> Callable[[Request], Awaitabl
         try:
             if dialect.https_only and not came_securely(request):
                 raise Denied("Calls must be made over https.")
+            # The key first: nothing of a stranger's body is parsed, unless the key may be in it.
+            if endpoint.verb in _KEY_IN_BODY:
+                asked = await _with_body(asked, request)
             return _respond(dialect, await _do(dialect, endpoint, asked, request))
         except Problem as problem:
-            return _respond(dialect, dialect.refusal(asked, problem))
+            return _respond(dialect, dialect.refusal(endpoint, asked, problem))
         except Exception as bug:
             log.request_failed(request.method, request.url.path, bug)
             sorry = Unavailable("Something went wrong here; it is in the server's log.")
-            return _respond(dialect, dialect.refusal(asked, sorry))
+            return _respond(dialect, dialect.refusal(endpoint, asked, sorry))
 
     return serve
 
 
 async def _do(dialect: Dialect, endpoint: Endpoint, asked: Asked, request: Request) -> Reply:
-    # The key first: nothing of a stranger's body is parsed, unless the key may be in it.
-    key_in_body = endpoint.verb in (Verb.TOKEN, Verb.WHO)
-    if key_in_body:
-        asked = await _with_body(asked, request)
     try:
         caller = await _caller(dialect, endpoint, asked, request)
     except Unauthenticated:
@@ -84,7 +84,7 @@ async def _do(dialect: Dialect, endpoint: Endpoint, asked: Asked, request: Reque
             return dialect.who(endpoint, asked, known=False)
         raise
     dialect.admit(asked)
-    if not key_in_body:
+    if endpoint.verb not in _KEY_IN_BODY:
         asked = await _with_body(asked, request)
     tenant = await _tenant(dialect, caller, asked, request)
     return await _VERBS[endpoint.verb](_Call(dialect, endpoint, asked, request, caller, tenant))
@@ -107,7 +107,7 @@ class _Call:
         is_fallback = self.room.profiles.is_fallback(stored)
         if stored is None:
             return Standing(None, is_fallback=is_fallback)
-        return Standing(stored.settings, stored.id, is_fallback)
+        return Standing(stored.settings, stored.id, is_fallback, has_secret=stored.sealed_password is not None)
 
     async def profile_id(self, fields: Fields) -> int | None:
         """The profile that the fields are for. Before there is one, the number that is shown then stands for it."""
@@ -129,7 +129,10 @@ async def _show(call: _Call) -> Reply:
 async def _save(call: _Call) -> Reply:
     fields = call.dialect.fields(call.asked)
     if fields is None:
+        call.caller.require(Permission.SETTINGS_WRITE)
         return await _show(call)
+    if call.dialect.clears(fields):
+        return await _reset(call)
     stored = await call.room.profiles.save(
         call.caller, call.tenant, await call.profile_id(fields), call.change(fields), dialect=call.dialect.name,
         clear_if_moved=call.dialect.clear_if_moved,
@@ -165,7 +168,8 @@ async def _try_status(call: _Call) -> Reply:
 
 
 async def _token(call: _Call) -> Reply:
-    token = Token(call.room.keys.token(call.caller), TOKEN_LIFE, int(time.time()))
+    value, refresh = call.room.keys.token(call.caller), call.room.keys.token(call.caller)
+    token = Token(value, TOKEN_LIFE, int(time.time()), refresh)
     return call.dialect.grant(call.endpoint, call.asked, token)
 
 
