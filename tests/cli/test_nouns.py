@@ -134,3 +134,25 @@ def test_an_id_that_would_lead_elsewhere_is_refused(either: Cli):
     for name in ("", "..", "../keys"):
         assert either("messages", "show", name).code in (1, 3)
         assert either("profile", "show", name).code == 2
+
+
+def test_a_profile_is_shown_in_a_products_words_with_what_those_would_lose(either: Cli):
+    either.ok("profile", "set", *RELAY, "--reply-to", "help@example.com")
+    shown = either.ok("profile", "show", "--as", "threadfix")
+    assert (shown["settings"]["host"], shown["settings"]["port"]) == ("127.0.0.1", "1025")
+    assert [each["field"] for each in shown["lost"]] == ["reply_to_address"]
+    told = either("profile", "show", "--as", "threadfix")
+    assert json.loads(told.out) == shown["settings"]
+    assert "threadfix can't say reply_to_address" in told.err
+    assert either("profile", "show", "--as", "cobol").code == 3
+
+
+def test_a_profile_is_set_from_a_file_in_a_products_words(either: Cli, tmp_path: Path):
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({"host": "mail.example.com", "port": 25, "senderAddress": "a@example.com",
+                                "senderDisplayName": "A", "enableAuth": False, "enableSSL": False}))  # fmt: skip
+    made = either.ok("profile", "set", "--from", "onlyoffice", str(file))
+    assert (made["host"], made["sender_name"], made["dialect"]) == ("mail.example.com", "A", "onlyoffice")
+    file.write_text('{"host": "mail.example.com"}')
+    assert either("profile", "set", "--from", "onlyoffice", str(file)).code == 1
+    assert either("profile", "set", "--from", "onlyoffice", str(file), "--port", "25").code == 2

@@ -26,23 +26,39 @@ KEYS = {"v1": {"authorization": f"Bearer {ADMIN_KEY}"}} | {
 }
 
 
+# Products whose test call answers 500 by design when the test mail fails: it is looked at without the check for that.
+FAILS_WITH_500 = {"keycloak": ".*/testSMTPConnection"}
+
+
 @pytest.mark.parametrize("document", KEYS)
 def test_no_made_up_request_gets_an_answer_outside_the_document(tmp_path: Path, document: str):
-    with Server(tmp_path, log_level="info") as server:
+    # Made-up hosts must not be dialled: only this machine is within reach.
+    with Server(tmp_path, log_level="info", relay_networks="127.0.0.0/8") as server:
         described = server.client.get(f"/docs/{document}/openapi.json").json()
         operations = sum(len(verbs) for verbs in described["paths"].values())
         base = server.url + (described.get("servers") or [{"url": ""}])[0]["url"]
-        headers = [f"--header={name}: {value}" for name, value in KEYS[document].items()]
         command = [
             str(Path(sys.executable).parent / "schemathesis"), "run", f"{server.url}/docs/{document}/openapi.json",
-            f"--url={base}", f"--checks={','.join(CHECKS)}", "--phases=coverage,fuzzing", "--no-color",
-            f"--max-examples={max(50, 3 * LEAST // operations)}", *headers,
+            f"--url={base}", "--phases=coverage,fuzzing", "--no-color",
+            f"--max-examples={max(50, 3 * LEAST // operations)}",
+            *(f"--header={name}: {value}" for name, value in KEYS[document].items()),
         ]  # fmt: skip
         tried, seed = 0, 0
         while tried < LEAST:  # a seed after another: how many cases one makes depends on the document
             seed += 1
-            tried += made_up(command, seed, tmp_path)
+            tried += sum(made_up([*command, *options], seed, tmp_path) for options in passes(document))
         assert "request_failed" not in server.logged()
+
+
+def passes(document: str) -> list[list[str]]:
+    fails = FAILS_WITH_500.get(document)
+    if fails is None:
+        return [[f"--checks={','.join(CHECKS)}"]]
+    rest = [check for check in CHECKS if check != "not_a_server_error"]
+    return [
+        [f"--checks={','.join(CHECKS)}", f"--exclude-path-regex={fails}"],
+        [f"--checks={','.join(rest)}", f"--include-path-regex={fails}"],
+    ]
 
 
 def made_up(command: list[str], seed: int, directory: Path) -> int:
