@@ -116,6 +116,8 @@ async def test_the_openapi_document_names_every_body(house: House):
         for verb, operation in verbs.items():
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 for choice in content["schema"].get("oneOf", [content["schema"]]):
+                    if choice == {"type": "object"}:  # a product's own words, which its own document describes
+                        continue
                     reference = choice.get("$ref") or choice["items"]["$ref"]
                     assert reference.rpartition("/")[2] in schemas, (path, verb)
 
