@@ -70,6 +70,12 @@ async def test_every_field_may_come_in_the_query(house: House, path: str):
     assert members(answer.text) == members(SAMPLE_OUTPUT)
 
 
+async def test_json_is_understood_although_curl_calls_it_a_form(house: House):
+    headers = APIKEY | {"content-type": "application/x-www-form-urlencoded"}
+    answer = await house.client.put(EMAIL, content=SAMPLE_BODY, headers=headers)
+    assert members(answer.text) == members(SAMPLE_OUTPUT)
+
+
 @pytest.mark.parametrize("version", ["v", "3.1", "v2.x", "newest", "LATEST", "v2..3", "%20"])
 async def test_an_unknown_version_is_an_unrecognized_path(house: House, version: str):
     answer = await house.client.put(f"/threadfix/rest/{version}/systemsettings/email", json=SAMPLE, headers=APIKEY)

@@ -202,8 +202,13 @@ def _asked(request: Request) -> Asked:
 async def _with_body(asked: Asked, request: Request) -> Asked:
     """The request with its body. Raises TooLarge, Invalid."""
     raw = await bodies.read(request, bodies.SETTINGS_OCTETS)
-    is_form = request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
+    # curl says "form" of whatever stands behind -d, also of JSON.
+    is_form = _media_type(request) == _FORM and raw.lstrip()[:1] not in (b"{", b"[")
     return replace(asked, body=(bodies.form(raw) or None) if is_form else bodies.loose_json(raw))
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _caller(dialect: Dialect, endpoint: Endpoint, asked: Asked, request: Request) -> Caller:
