@@ -90,7 +90,7 @@ def postroom_at(home: Path, relay_port: int) -> Iterator[Postroom]:
     settings = {"DATA_DIR": str(home), "LISTEN": "127.0.0.1:0", "SANDBOX": "off", "ADMIN_KEY": key}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("POSTROOM_")}
     environment |= {f"POSTROOM_{name}": value for name, value in settings.items()} | {"PYTHONPATH": str(SOURCE)}
-    command = [sys.executable, "-c", "from postroom.app import main; main()", "serve"]
+    command = [sys.executable, "-m", "postroom", "serve"]
     process = subprocess.Popen(command, env=environment, cwd=home.parent, stdout=subprocess.DEVNULL)
     try:
         postroom = Postroom(process, _url_of(process, home / "running.json"), key)
