@@ -43,6 +43,7 @@ def build(dialect: Dialect) -> FastAPI:
             summary=endpoint.summary,
             responses={**refusals, endpoint.status: {"model": endpoint.answer} if endpoint.answer else {}},
             openapi_extra=openapi.path_parameters(endpoint.path)
+            | ({"security": []} if endpoint.verb is Verb.WHO else {})  # answered without a key, too
             | (openapi.takes(endpoint.body, media=endpoint.takes) if endpoint.body else {}),
         )
 
