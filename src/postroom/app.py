@@ -74,7 +74,7 @@ async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = froz
         route_with = _router(config, _reach(config, listening, sandbox))
         worker = Worker(database, _stored_router(vault, route_with), lease=config.lease)
         operator_key = Secret(secrets.token_urlsafe(32))
-        mail = Mail(database, worker.wake)
+        mail = Mail(database, worker)
 
         def changed() -> None:
             mail.settings_changed()

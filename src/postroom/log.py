@@ -12,6 +12,7 @@ _log: Any = structlog.get_logger("postroom")
 
 def configure(form: str, level: str) -> None:
     """Write events to stderr as lines for people or as JSON for machines."""
+    global _log
     # Without the local variables, which structlog would show by default: they hold passwords, keys and mail.
     traceback: Any = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
     renderer: Any = structlog.processors.JSONRenderer()
@@ -28,6 +29,8 @@ def configure(form: str, level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    # Bound once: the unbound one would be bound anew for every event, also for those that are not written.
+    _log = structlog.get_logger("postroom").bind()
 
 
 def started(url: str, database: str, worker: bool) -> None:

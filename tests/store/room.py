@@ -19,7 +19,7 @@ from postroom.store.database import Database
 from postroom.store.ids import new_id
 from postroom.store.messages import MessageRead
 from postroom.store.profiles import Author, StoredProfile
-from postroom.store.queue.accept import Acceptance, Accepted, IdempotencyKey, NewDelivery, NewMessage, accept
+from postroom.store.queue.accept import Acceptance, Accepted, IdempotencyKey, NewDelivery, NewMessage, accepter
 from postroom.store.queue.claim import Claim, Held, Wanted, claimer, doubter, releaser, renewer
 from postroom.store.queue.lanes import LaneReport, report_lanes
 from postroom.store.queue.settle import Record, Settlement, settle
@@ -62,6 +62,7 @@ class Room:
 
     def __post_init__(self) -> None:
         self.database = Database.open(self.url, data_dir=self.data_dir, clock=self.clock)
+        self.take_in = accepter(self.clock)
         self._claim = claimer(self.clock)
         self._mark = doubter(self.clock)
         self._renew = renewer(self.clock, LEASE)
@@ -117,7 +118,7 @@ class Room:
         return NewMessage(**values | said)
 
     async def take(self, *new: NewMessage, key: IdempotencyKey | None = None) -> Accepted:
-        return await self.database.fold(accept, Acceptance(new, key))
+        return await self.database.fold(self.take_in, Acceptance(new, key))
 
     async def accept(self, lane: Lane, *recipients: str, **said: Any) -> str:
         """One message; its id."""

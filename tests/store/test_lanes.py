@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from postroom.domain.delivery import SECOND, TryAgain
-from postroom.store.queue.accept import Acceptance, accept
+from postroom.store.queue.accept import Acceptance
 from postroom.store.queue.claim import Claim, Wanted, claimer
 from postroom.store.queue.lanes import LaneReport, report_lanes, waiting_in
 from postroom.store.queue.settle import Settlement, settle
@@ -202,7 +202,7 @@ async def test_a_claim_that_crossed_an_accept_does_not_put_its_lane_to_sleep(two
     await room.accept_many(lane, 3)
     assert len(await room.claim(3)) == 3  # all that there was: the lane still looks ready
     with other.database.writer.connect() as connection:
-        accept(connection, [Acceptance((other.message(lane),))])
+        other.take_in(connection, [Acceptance((other.message(lane),))])
         assert await room.claim() == []
         connection.commit()
     assert len(await room.claim()) == 1

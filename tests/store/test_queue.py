@@ -9,7 +9,7 @@ from postroom.domain.delivery import SECOND, Finish, State, TryAgain
 from postroom.domain.message import OnDoubt
 from postroom.domain.problems import Conflict
 from postroom.store.queue import manage
-from postroom.store.queue.accept import Acceptance, Accepted, IdempotencyKey, accept, forget_old_keys
+from postroom.store.queue.accept import Acceptance, Accepted, IdempotencyKey, forget_old_keys
 from postroom.store.queue.claim import SPARE_LEASE, contents, recover
 from postroom.store.queue.settle import Settlement, settle
 from postroom.store.schema import body, delivery, idempotency, message, transcript
@@ -97,7 +97,7 @@ async def test_one_and_the_same_acceptance_handed_in_twice_is_kept_once(room: Ro
     lane = await room.lane("acme")
     acceptance = Acceptance((room.message(lane),), key())
     async with room.one_commit():
-        asked = [room.database.fold(accept, acceptance) for _ in range(2)]
+        asked = [room.database.fold(room.take_in, acceptance) for _ in range(2)]
     assert await asyncio.gather(*asked) == [Accepted(), Accepted(replayed="first")]
     assert len(await room.claim()) == 1
 

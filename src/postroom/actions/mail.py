@@ -5,6 +5,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from sqlalchemy import Connection
 
@@ -18,24 +19,50 @@ from postroom.domain.recipients import recipient_filter
 from postroom.domain.tenant import Tenant
 from postroom.smtp.compose import compose
 from postroom.store import audit, messages, profiles
-from postroom.store.database import Database
+from postroom.store.database import Database, fulfil
 from postroom.store.ids import new_id
 from postroom.store.messages import MessageRead, Search
 from postroom.store.profiles import StoredProfile
 from postroom.store.queue import manage
-from postroom.store.queue.accept import Acceptance, IdempotencyKey, NewDelivery, NewMessage, accept
+from postroom.store.queue.accept import (
+    Acceptance,
+    Accepted,
+    HandOver,
+    IdempotencyKey,
+    NewDelivery,
+    NewMessage,
+    accepter,
+)  # fmt: skip
 from postroom.store.remembered import Remembered
 
 LARGE = 100_000  # octets of attachments from which composing leaves the event loop
 LONGEST_IDEMPOTENCY_KEY = 255
 
+Ready = tuple[StoredProfile, NewMessage]  # with the settings that it goes out by
+
+
+class LocalWorker(Protocol):
+    """The worker in this process, if there is one."""
+
+    def wake(self) -> None:
+        """There is something in the queue."""
+
+    def reserve(self, stored: StoredProfile, messages: Sequence[NewMessage], /) -> HandOver | None:
+        """Room for mail that is about to be kept; then either `deliver` or `cancel` it. None: it goes through the
+        queue."""
+
+    def deliver(self, hand_over: HandOver, stored: StoredProfile, messages: Sequence[NewMessage], /) -> None: ...
+
+    def cancel(self, hand_over: HandOver, lane: int, /) -> None: ...
+
 
 class Mail:
-    """`wake` tells the local worker that there is something to do."""
+    """Takes mail in and looks after it."""
 
-    def __init__(self, database: Database, wake: Callable[[], None], clock: Callable[[], int] | None = None) -> None:
+    def __init__(self, database: Database, worker: LocalWorker, clock: Callable[[], int] | None = None) -> None:
         self._database = database
-        self._wake = wake
+        self._worker = worker
+        self._keep = accepter(database.now)
         self.accepted = 0  # messages since the start, replays not counted
         self._clock = clock or (lambda: time.time_ns() // 1000)
         self._profiles: Remembered[tuple[int, int | None], StoredProfile | None] = Remembered(self._look_up)
@@ -54,15 +81,33 @@ class Mail:
         """
         caller.require(Permission.MAIL_SEND)
         ready = [await self._ready(caller, tenant, draft, n if as_list else None) for n, draft in enumerate(drafts)]
-        receipts = [_receipt(each) for each in ready]
+        receipts = [_receipt(new) for _, new in ready]
         answer = json.dumps(receipts if as_list else receipts[0])
         key = _idempotency(tenant, idempotency_key, request, answer) if idempotency_key is not None else None
-        result = await self._database.fold(accept, Acceptance(tuple(ready), key))
-        if result.replayed is not None:
-            return result.replayed
-        self.accepted += len(ready)
-        self._wake()
-        return answer
+        result = await self._keep_ready(ready, key)
+        return answer if result.replayed is None else result.replayed
+
+    def _keep_ready(self, ready: Sequence[Ready], key: IdempotencyKey | None) -> "asyncio.Future[Accepted]":
+        """Durably, and on to the worker, at once if it has room. What becomes of it then does not depend on the
+        request: its caller may have gone away."""
+        stored, messages = ready[0][0], tuple([new for _, new in ready])
+        alike = all(each is stored for each, _ in ready)
+        hand_over = self._worker.reserve(stored, messages) if alike else None
+        kept: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
+
+        def done(result: Accepted | Exception) -> None:
+            if isinstance(result, Accepted) and result.replayed is None:
+                self.accepted += len(messages)
+            if hand_over and isinstance(result, Accepted) and result.handed_over:
+                self._worker.deliver(hand_over, stored, messages)
+            else:
+                if hand_over:
+                    self._worker.cancel(hand_over, stored.lane)
+                self._worker.wake()
+            fulfil(kept, result)
+
+        self._database.submit(self._keep, Acceptance(messages, key, hand_over), done)
+        return kept
 
     async def search(self, caller: Caller, tenant: Tenant, wanted: Search) -> list[MessageRead]:
         """A page of the tenant's messages, newest first."""
@@ -95,7 +140,7 @@ class Mail:
                 raise Conflict("Nothing to try again: each delivery is sent, filtered, or under way already.")
 
         shown = await self._manage(caller, tenant, message_id, "message.retried", step)
-        self._wake()
+        self._worker.wake()
         return shown
 
     async def _manage(
@@ -121,13 +166,13 @@ class Mail:
         except NotFound:
             raise Conflict("The message's profile was deleted, so it can't be sent again.") from None
 
-    async def _ready(self, caller: Caller, tenant: Tenant, draft: Draft, place: int | None) -> NewMessage:
+    async def _ready(self, caller: Caller, tenant: Tenant, draft: Draft, place: int | None) -> Ready:
         try:
             stored = await self._profile_of(tenant, draft)
             now = self._clock()
             if sum(len(each.content) for each in draft.attachments) > LARGE:
-                return await asyncio.to_thread(prepare, caller, stored, draft, now)
-            return prepare(caller, stored, draft, now)
+                return stored, await asyncio.to_thread(prepare, caller, stored, draft, now)
+            return stored, prepare(caller, stored, draft, now)
         except Invalid as problem:
             raise problem if place is None else problem.inside(f"[{place}]") from None
 

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
@@ -35,21 +35,28 @@ T = TypeVar("T")
 R = TypeVar("R")
 Batch = Callable[[Connection, Sequence[T]], Sequence[R | Exception]]
 Clock = Callable[[Connection], int]
+Done = Callable[[R | Exception], None]
 
 MOST_PER_COMMIT = 1000
 READERS = 4
+CACHED_STATEMENTS = 1024  # per connection: there is one for each number of rows (rows.py)
 TRIES = 5  # for a transaction that met a standoff or lost its connection
 _MIGRATION_LOCK = 0x706F7374726F6F6D  # "postroom", for pg_advisory_lock
 _STANDOFF = ("40001", "40P01")  # serialization_failure, deadlock_detected
 _STOP = object()
 
 
-@dataclass(slots=True)
 class _Job:
-    batch: Callable[..., Any]
-    item: Any
-    future: "asyncio.Future[Any]"
-    result: Any = field(default=None)
+    __slots__ = ("batch", "done", "item", "loop", "result")
+
+    def __init__(
+        self, batch: Callable[..., Any], item: Any, loop: asyncio.AbstractEventLoop, done: "Done[Any]"
+    ) -> None:
+        self.batch = batch
+        self.item = item
+        self.loop = loop
+        self.done = done
+        self.result: Any = None
 
 
 class Database:
@@ -97,12 +104,18 @@ class Database:
         """Have `item` done by `batch` together with the others of its kind, in the next transaction. Raises Unavailable
         when it is being closed."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        if self._closing:
-            future.set_exception(Unavailable("Postroom is stopping: try again in a moment."))
-            return future
-        self._jobs.append(_Job(batch, item, future))
-        self._work.set()
+        self.submit(batch, item, partial(fulfil, future))
         return future
+
+    def submit(self, batch: Batch[T, R], item: T, done: Done[R]) -> None:
+        """`fold` for what is asked for by the thousand: calls `done` with the result or the exception, in this event
+        loop."""
+        loop = asyncio.get_running_loop()
+        if self._closing:
+            loop.call_soon(done, Unavailable("Postroom is stopping: try again in a moment."))
+            return
+        self._jobs.append(_Job(batch, item, loop, done))
+        self._work.set()
 
     async def close(self) -> None:
         """Finish what was asked for, then close."""
@@ -237,9 +250,8 @@ def migrate(engine: Engine) -> None:
 
 
 def _sqlite_engine(url: URL, begin: str, pool_size: int) -> Engine:
-    engine = create_engine(
-        url, hide_parameters=True, pool_size=pool_size, max_overflow=0, connect_args={"check_same_thread": False}
-    )
+    connect_args = {"check_same_thread": False, "cached_statements": CACHED_STATEMENTS}
+    engine = create_engine(url, hide_parameters=True, pool_size=pool_size, max_overflow=0, connect_args=connect_args)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
@@ -326,17 +338,25 @@ def _answer(jobs: list[_Job]) -> None:
     """Hand the results over, one call per event loop (nearly always the only one)."""
     loops: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
     for job in jobs:
-        loops.setdefault(job.future.get_loop(), []).append(job)
+        loops.setdefault(job.loop, []).append(job)
     for loop, ours in loops.items():
         with suppress(RuntimeError):  # it was closed: nobody is left who asks
-            loop.call_soon_threadsafe(_resolve, ours)
+            loop.call_soon_threadsafe(_tell, loop, ours)
 
 
-def _resolve(jobs: list[_Job]) -> None:
+def _tell(loop: asyncio.AbstractEventLoop, jobs: list[_Job]) -> None:
     for job in jobs:
-        if job.future.done():  # its caller went away
-            continue
-        if isinstance(job.result, Exception):
-            job.future.set_exception(job.result)
-        else:
-            job.future.set_result(job.result)
+        try:
+            job.done(job.result)
+        except Exception as bug:  # of who asked: the others must hear all the same
+            loop.call_exception_handler({"message": "a result was not taken", "exception": bug})
+
+
+def fulfil(future: "asyncio.Future[R]", result: R | Exception) -> None:
+    """Hand the result to whoever waits for the future, if anyone still does."""
+    if future.done():
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

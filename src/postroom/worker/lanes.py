@@ -1,7 +1,8 @@
 """A worker's own view of the lanes: their pools, how much of each it may hold, and how their relays are doing."""
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from postroom import log
@@ -9,6 +10,7 @@ from postroom.domain.delivery import SECOND, Deferred, rest
 from postroom.smtp.pool import Pool
 from postroom.smtp.route import Route
 from postroom.store.profiles import StoredProfile
+from postroom.store.queue.claim import Claim
 from postroom.store.queue.lanes import LaneReport
 
 FIRST_WINDOW = 20  # deliveries in hand for a lane that we know nothing of
@@ -18,7 +20,8 @@ WIDEST_WINDOW = 400
 @dataclass(slots=True)
 class Lane:
     """`window`: how many deliveries to hold at once. It doubles while all goes well and falls to 1 when the relay
-    fails, so that a dead relay holds next to nothing and one that is back is not run over."""
+    fails, so that a dead relay holds next to nothing and one that is back is not run over. `is_behind`: mail may be
+    waiting in the queue, so that what comes now has to line up there."""
 
     pool: Pool
     revision: int
@@ -26,6 +29,7 @@ class Lane:
     failures: int = 0
     rested_at: int = 0
     trouble: str | None = None
+    is_behind: bool = True
 
 
 class Lanes:
@@ -42,17 +46,38 @@ class Lanes:
         few costs as much as one of many, in the transaction that everybody waits for."""
         return {each: self._room_in(each, lane) for each, lane in self._lanes.items()}
 
-    def take(self, lane: int) -> None:
-        self._in_hand[lane] = self._in_hand.get(lane, 0) + 1
+    def claimed(self, claims: Iterable[Claim], free: Mapping[int, int], *, all_there_was: bool) -> None:
+        """What came of a claim for which so much was free: a lane that gave less had no more."""
+        taken = Counter(claim.lane for claim in claims)
+        for each, count in taken.items():
+            self._in_hand[each] = self._in_hand.get(each, 0) + count
+        for each, room in free.items():
+            lane = self._lanes.get(each)
+            if lane is not None and all_there_was and taken[each] < room:
+                lane.is_behind = False
 
-    def give(self, lane: int) -> bool:
-        """Whether there is room now to claim more."""
-        left = self._in_hand.get(lane, 0) - 1
+    def reserve(self, stored: StoredProfile, count: int) -> bool:
+        """Room for so many deliveries that need not line up: the relay is well, nothing waits, and the window takes
+        them. If not, they will wait in the queue."""
+        lane = self._lanes.get(stored.lane)
+        if lane is None:
+            return False
+        in_hand = self._in_hand.get(stored.lane, 0)
+        if lane.is_behind or lane.failures or lane.revision != stored.revision or in_hand + count > lane.window:
+            lane.is_behind = True
+            return False
+        self._in_hand[stored.lane] = in_hand + count
+        return True
+
+    def give(self, lane: int, count: int = 1) -> bool:
+        """Whether there is room now to claim more of what may wait."""
+        left = self._in_hand.get(lane, 0) - count
         if left > 0:
             self._in_hand[lane] = left
         else:
             self._in_hand.pop(lane, None)
-        return lane not in self._lanes or self._room_in(lane, self._lanes[lane]) > 0
+        in_view = self._lanes.get(lane)
+        return in_view is None or (in_view.is_behind and self._room_in(lane, in_view) > 0)
 
     def _room_in(self, lane_id: int, lane: Lane) -> int:
         in_hand = self._in_hand.get(lane_id, 0)

@@ -1,53 +1,30 @@
-"""Claim, attempt, settle.
+"""Claim, and see to it that what is claimed is delivered (`delivering.py`).
 
-One loop claims; each message then goes its own way through its lane's pool, and what became of it is settled when it is
-known. Nothing here sleeps on a relay: a slow one holds its own lane's window, nobody else's.
+One loop claims from the durable queue. What is accepted in this same process, for a lane with room and nothing waiting,
+need not go that way: it is kept as claimed already and handed over (`reserve`, `deliver`).
 """
 
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from itertools import groupby
-from operator import attrgetter
+from collections.abc import Callable, Sequence
 
 from postroom import log
-from postroom.domain.address import Address
-from postroom.domain.delivery import (
-    MOST_CRASHES,
-    SECOND,
-    Deferred,
-    Finish,
-    InDoubt,
-    Outcome,
-    Refused,
-    Scope,
-    Sent,
-    Stage,
-    State,
-    decide,
-    waits_for_the_lane,
-)  # fmt: skip
-from postroom.domain.message import Envelope, OnDoubt
-from postroom.domain.problems import Problem
-from postroom.domain.recipients import recipient_filter
-from postroom.smtp.attempt import Attempt
+from postroom.domain.delivery import SECOND, State
 from postroom.smtp.route import Route
 from postroom.store.database import Database
+from postroom.store.ids import new_id
 from postroom.store.profiles import StoredProfile, by_lanes
-from postroom.store.queue.claim import Claim, Held, Wanted, claimer, doubter, releaser, renewer
-from postroom.store.queue.lanes import report_lanes
-from postroom.store.queue.settle import Record, Settlement, settle
-from postroom.worker.hold import MOST_OCTETS, Hold, Parcel, parcels_of, take_in
+from postroom.store.queue.accept import HandOver, NewMessage, with_ids
+from postroom.store.queue.claim import Claim, Wanted, claimer, renewer
+from postroom.worker.delivering import Delivering
+from postroom.worker.hold import MOST_OCTETS, SMALL, Hold, parcels_of, take_in
 from postroom.worker.lanes import Lanes
 
 CLAIM = 200  # deliveries in one go
 MOST_IN_FLIGHT = 2_000  # deliveries, over all lanes
 NAP = 0.5  # seconds between looks into an empty queue; `wake` shortens it
 GRACE = 25.0  # seconds that what is under way gets when we are told to stop
-STOPPING = "pool.closed"  # the pool's word for: not begun, because it was closed
 
 RouteOf = Callable[[StoredProfile], Route]
 
@@ -67,22 +44,21 @@ class Worker:
     ) -> None:
         self._database = database
         self._lease = int(lease * SECOND)
-        self._clock = clock
-        self._dice = dice
         self._lanes = Lanes(route_of)
         self._hold = Hold(most_octets)
-        self._in_hand: dict[tuple[str, str], Claim] = {}  # by id and lease: what was lost may be claimed anew
         self._due = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._delivering = Delivering(
+            database, self._lanes, self._hold, clock=clock, dice=dice, roomier=self._due.set
+        )  # fmt: skip
         self._claim = claimer(database.now)
-        self._mark = doubter(database.now)
         self._renew = renewer(database.now, self._lease)
-        self._release = releaser(database.now)
+        self.name = new_id(clock())  # the lease of what is handed over; every claim has one of its own
         self.seen_at: float | None = None  # when the loop last came round (monotonic), for health checks
 
     @property
     def in_flight(self) -> int:
-        return len(self._in_hand)
+        return len(self._delivering)
 
     def wake(self) -> None:
         """There is something to do."""
@@ -116,18 +92,16 @@ class Worker:
             if len(claims) < CLAIM // 4:  # a small harvest: let more gather
                 await _nap(self._due)
 
-    # --- claim
+    # --- what comes through the queue
 
     async def _claim_some(self) -> list[Claim]:
-        room = MOST_IN_FLIGHT - len(self._in_hand)
-        if room < CLAIM:
+        if MOST_IN_FLIGHT - self.in_flight < CLAIM:
             return []
         free = self._lanes.free() | dict.fromkeys(self._hold.full, 0)
         wanted = Wanted(CLAIM, self._lease, self._lanes.first_window, free)
         claims = await self._database.fold(self._claim, wanted)
-        for claim in claims:
-            self._in_hand[claim.id, claim.lease] = claim
-            self._lanes.take(claim.lane)
+        self._lanes.claimed(claims, free, all_there_was=len(claims) < CLAIM)
+        self._delivering.take(claims)
         return claims
 
     async def _start(self, claims: list[Claim]) -> None:
@@ -139,130 +113,45 @@ class Worker:
                 lambda connection: (take_in(connection, parcels, room, most), by_lanes(connection, lane_ids))
             )
         except Exception:
-            self._give_back(claims)
+            self._delivering.give_back(claims)
             raise
         for parcel in parcels:
             message_id, lane = parcel[0].message_id, parcel[0].lane
             if message_id not in found and lane in full:
-                self._give_back(parcel)
+                self._delivering.give_back(parcel)
             else:
-                with self._letting_go(parcel):
-                    self._post(parcel, profiles.get(lane), found.get(message_id))
+                self._delivering.consider(parcel, profiles.get(lane), found.get(message_id))
         self._hold.turn_away(full)
 
-    @contextmanager
-    def _letting_go(self, parcel: Parcel) -> Iterator[None]:
-        """A mistake of ours with one parcel keeps neither it nor the others: it is due again when its lease ends."""
-        try:
-            yield
-        except Exception as bug:
-            for claim in parcel:
-                self._let_go(claim)
-            log.worker_failed(bug)
+    # --- what is accepted right here
 
-    def _post(self, parcel: Parcel, stored: StoredProfile | None, kept: tuple[str, bytes] | None) -> None:
-        """Decide what needs no attempt; hand the rest to the lane's pool."""
-        if stored is None or kept is None:
-            self._settle_untried(parcel, State.HELD, "Its profile or its content is no longer there.")
-            return
-        self._hold.take(parcel, kept[1])
-        parcel = self._without_settled(parcel, stored)
-        if not parcel:
-            return
-        try:
-            lane = self._lanes.open(stored)
-        except Problem as problem:  # the settings can't be used: the secret can't be opened, say
-            self._settle(parcel, stored, _unusable(problem, parcel, self._clock()))
-            return
-        sender, content = kept
-        envelope = Envelope(sender, tuple(claim.recipient for claim in parcel))
-        held = Held(parcel[0].lease, tuple(claim.id for claim in parcel))
-        sent = lane.pool.send(envelope, content, partial(self._may_send, held))
-        sent.add_done_callback(partial(self._attempted, parcel, stored))
+    def reserve(self, stored: StoredProfile, messages: Sequence[NewMessage]) -> HandOver | None:
+        """Room for mail of a profile that is about to be accepted; then either `deliver` or `cancel` it. None: it goes
+        through the queue."""
+        count = sum(each.state is State.WAITING for new in messages for each in new.deliveries)
+        if (
+            not count
+            or self._stopping.is_set()
+            or self.in_flight + count > MOST_IN_FLIGHT
+            or any(len(new.content) > SMALL for new in messages)
+            or not self._lanes.reserve(stored, count)
+        ):
+            return None
+        return HandOver(self.name, self._lease, stored.revision, count)
 
-    def _without_settled(self, parcel: Parcel, stored: StoredProfile) -> Parcel:
-        """What is left to try, after what the time, the filter in force and earlier crashes decide."""
-        allowed = recipient_filter(stored.settings.recipient_filter)
-        now, left = self._clock(), []
-        for claim in parcel:
-            verdict = _without_attempt(claim, now, allowed.allows(Address.parse(claim.recipient)), stored)
-            if verdict is None:
-                left.append(claim)
-            else:
-                self._settle_untried([claim], *verdict)
-        return left
+    def cancel(self, hand_over: HandOver, lane: int) -> None:
+        """It was not kept as claimed: it was there already, it is for the queue, or it could not be kept at all."""
+        self._lanes.give(lane, hand_over.deliveries)
 
-    def _may_send(self, held: Held) -> "asyncio.Future[bool]":
-        """Commit that these are in doubt from now on. False: the lease was lost, the final dot must not be sent."""
-        return self._database.fold(self._mark, held)
-
-    # --- settle
-
-    def _attempted(self, parcel: Parcel, stored: StoredProfile, sent: "asyncio.Future[Attempt]") -> None:
-        try:
-            attempt = sent.result()
-        except Exception as bug:  # ours, not the relay's: it must not stop the others
-            log.worker_failed(bug)
-            attempt = _failed_by_us(parcel, self._clock())
-        with self._letting_go(parcel):
-            if all(_is_untouched(outcome) for outcome in attempt.outcomes.values()):
-                self._give_back(parcel)
-            else:
-                self._settle(parcel, stored, attempt)
-
-    def _settle(self, parcel: Parcel, stored: StoredProfile, attempt: Attempt) -> None:
-        now = self._clock()
-        self._report(stored, attempt, now)  # first: a lane that rests must not be claimed from once more
-        for claim in parcel:
-            outcome = attempt.outcomes[claim.recipient]
-            decision = decide(
-                outcome, attempt=claim.attempt, expires_at=claim.expires_at, on_doubt=claim.on_doubt, now=now,
-                dice=self._dice(),
-            )  # fmt: skip
-            record = _record(outcome, attempt, stored.revision)
-            log.attempted(claim.id, record.outcome, record.code, attempt.relay, claim.attempt)
-            self._write(Settlement(claim, decision, record.message, now, record))
-
-    def _settle_untried(self, claims: Iterable[Claim], state: State, note: str) -> None:
-        for claim in claims:
-            self._write(Settlement(claim, Finish(state), note, self._clock()))
-
-    def _write(self, settlement: Settlement) -> None:
-        written = self._database.fold(settle, settlement)
-        written.add_done_callback(partial(self._written, settlement.claim))
-
-    def _written(self, claim: Claim, written: "asyncio.Future[bool]") -> None:
-        """If it could not be written, the lease runs out and the delivery is due again; in doubt if it was."""
-        self._let_go(claim)
-        if written.exception() is not None:
-            log.worker_failed(written.exception() or RuntimeError())
-
-    def _report(self, stored: StoredProfile, attempt: Attempt, now: int) -> None:
-        """How the relay is doing: rest the lane when it failed for everyone, clear its trouble when it did not."""
-        outcomes = attempt.outcomes.values()
-        failure = next((each for each in outcomes if isinstance(each, Deferred) and waits_for_the_lane(each)), None)
-        report = self._lanes.judge(stored, failure, attempt.started_at, now, self._dice())
-        if report is not None:
-            told = self._database.fold(report_lanes, report)
-            told.add_done_callback(lambda future: future.exception())
-
-    def _give_back(self, parcel: Parcel) -> None:
-        held = Held(parcel[0].lease, tuple(claim.id for claim in parcel))
-        released = self._database.fold(self._release, held)
-        released.add_done_callback(partial(self._given_back, parcel))
-
-    def _given_back(self, parcel: Parcel, released: "asyncio.Future[None]") -> None:
-        """If it could not be written, the leases run out."""
-        released.exception()
-        for claim in parcel:
-            self._let_go(claim)
-
-    def _let_go(self, claim: Claim) -> None:
-        if self._in_hand.pop((claim.id, claim.lease), None) is None:
-            return
-        roomier = self._hold.give(claim)
-        if self._lanes.give(claim.lane) or roomier or not self._in_hand:
-            self._due.set()
+    def deliver(self, hand_over: HandOver, stored: StoredProfile, messages: Sequence[NewMessage]) -> None:
+        """It is kept, as claimed by us."""
+        for new in messages:
+            parcel = _handed_over(new, hand_over.lease)
+            self._delivering.take(parcel)
+            if self._stopping.is_set():
+                self._delivering.give_back(parcel)
+            elif parcel:
+                self._delivering.attempt(parcel, stored, new.envelope_sender, new.content)
 
     # --- leases and the end
 
@@ -272,20 +161,17 @@ class Worker:
             await asyncio.sleep(self._lease / SECOND / 3)
             try:
                 self._lanes.forget_idle()
-                held = _by_lease(self._in_hand.values())
-                await asyncio.gather(*(self._database.fold(self._renew, each) for each in held))
+                await asyncio.gather(*(self._database.fold(self._renew, each) for each in self._delivering.held()))
             except Exception as error:
                 log.worker_failed(error)
 
     async def _wind_up(self) -> None:
         """Let what is on the wire end, give back what has not begun."""
-        log.stopping(len(self._in_hand))
+        log.stopping(self.in_flight)
         try:
             async with asyncio.timeout(GRACE):
                 await self._lanes.close()
-                while self._in_hand:
-                    self._due.clear()
-                    await self._due.wait()
+                await self._delivering.idle.wait()
         except TimeoutError:
             pass  # their leases run out; what was in doubt is known to be
 
@@ -298,52 +184,9 @@ async def _nap(until: asyncio.Event) -> None:
         pass
 
 
-def _without_attempt(claim: Claim, now: int, allowed: bool, stored: StoredProfile) -> tuple[State, str] | None:
-    """State and note of a delivery that is over without another attempt."""
-    if claim.in_doubt and claim.on_doubt is OnDoubt.HOLD:
-        return State.HELD, "The connection was lost after the final dot: look whether it arrived, then retry or cancel."
-    if now >= claim.expires_at:
-        return State.EXPIRED, "It was not delivered in the time that it was worth sending."
-    if claim.crashes >= MOST_CRASHES:
-        return State.HELD, f"{claim.crashes} attempts ended with the death of the worker: it is kept out of the way."
-    if not allowed:
-        return State.FILTERED, f"Held back by the recipient filter {stored.settings.recipient_filter}"
-    return None
-
-
-def _is_untouched(outcome: Outcome) -> bool:
-    return isinstance(outcome, Deferred) and outcome.code == STOPPING
-
-
-def _record(outcome: Outcome, attempt: Attempt, revision: int) -> Record:
-    names: dict[type, str] = {Sent: "sent", Deferred: "deferred", Refused: "refused", InDoubt: "in_doubt"}
-    sent = isinstance(outcome, Sent)
-    return Record(
-        outcome=names[type(outcome)],
-        stage=outcome.stage,
-        code="sent" if isinstance(outcome, Sent) else outcome.code,
-        message="The relay took it." if isinstance(outcome, Sent) else outcome.message,
-        reply=outcome.reply,
-        started_at=attempt.started_at,
-        duration=int(attempt.seconds * SECOND),
-        relay=attempt.relay,
-        tls=attempt.tls,
-        revision=revision,
-        transcript=None if sent else attempt.transcript or None,
-    )
-
-
-def _failed_by_us(parcel: Parcel, now: int) -> Attempt:
-    outcome = Deferred("internal", "Something went wrong here; it is in the log.", Stage.SETTINGS, Scope.MESSAGE)
-    return Attempt({claim.recipient: outcome for claim in parcel}, "", "", None, now, 0.0)
-
-
-def _unusable(problem: Problem, parcel: Parcel, now: int) -> Attempt:
-    outcome = Deferred("settings.unusable", problem.message, Stage.SETTINGS, Scope.PROFILE)
-    return Attempt({claim.recipient: outcome for claim in parcel}, "", "", None, now, 0.0)
-
-
-def _by_lease(claims: Iterable[Claim]) -> Iterable[Held]:
-    ordered = sorted(claims, key=attrgetter("lease"))
-    for lease, group in groupby(ordered, attrgetter("lease")):
-        yield Held(lease, tuple(claim.id for claim in group))
+def _handed_over(new: NewMessage, lease: str) -> list[Claim]:
+    return [
+        Claim(delivery_id, new.lane, new.id, each.recipient, 1, 0, new.expires_at, new.on_doubt, False, lease)
+        for delivery_id, each in with_ids(new)
+        if each.state is State.WAITING
+    ]

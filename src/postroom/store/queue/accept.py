@@ -1,30 +1,30 @@
 """Taking messages in: one durable commit for many callers, each of them once per idempotency key."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from operator import itemgetter
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select, text
+from sqlalchemy import Connection, delete
 
 from postroom.domain.delivery import SECOND, State
 from postroom.domain.message import OnDoubt
 from postroom.domain.problems import Conflict
 from postroom.store.queue.lanes import wake_by
+from postroom.store.rows import insert_rows, run
 from postroom.store.schema import body, delivery, idempotency, message, queue
 
 IDEMPOTENCY_DAYS = 2
 DAY = 86_400 * SECOND
 
+Clock = Callable[[Connection], int]
 
-@dataclass(frozen=True, slots=True)
-class NewDelivery:
+
+class NewDelivery(NamedTuple):
     recipient: str
     state: State  # WAITING or FILTERED
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NewMessage:
+class NewMessage(NamedTuple):
     """A message ready to be kept. `id` is given before, because Message-ID and answer carry it."""
 
     id: str
@@ -42,8 +42,7 @@ class NewMessage:
     deliveries: tuple[NewDelivery, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class IdempotencyKey:
+class IdempotencyKey(NamedTuple):
     """The caller's key as a digest over tenant and key, the digest of the request, and the answer to repeat."""
 
     digest: str
@@ -51,96 +50,151 @@ class IdempotencyKey:
     answer: str
 
 
-@dataclass(frozen=True, slots=True)
-class Acceptance:
-    """What one request hands in: all of it is kept or none."""
+class HandOver(NamedTuple):
+    """A worker right here takes what is accepted at once; so it is kept as claimed already, under this lease and for so
+    long (microseconds). `revision` is that of the settings that the worker would send it with, `deliveries` how
+    many it has made room for."""
+
+    lease: str
+    length: int
+    revision: int
+    deliveries: int
+
+
+class Acceptance(NamedTuple):
+    """What one request hands in: all of it is kept or none. All messages of a hand-over are of one lane."""
 
     messages: tuple[NewMessage, ...]
     key: IdempotencyKey | None = None
+    hand_over: HandOver | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """Durable. `replayed` is the answer of the first request with the same idempotency key, if this is a repetition."""
+class Accepted(NamedTuple):
+    """Durable. `replayed` is the answer of the first request with the same idempotency key, if this is a repetition;
+    `handed_over` says that the worker has it now."""
 
     replayed: str | None = None
+    handed_over: bool = False
 
 
-def accept(connection: Connection, acceptances: Sequence[Acceptance]) -> list[Accepted | Exception]:
-    """Keep messages with their deliveries; wake their lanes. A used idempotency key gives its first answer, or Conflict
-    when it came with another request."""
-    results = _claim_keys(connection, acceptances)
-    fresh = [each for each, result in zip(acceptances, results, strict=True) if result == Accepted()]
-    messages = [each for acceptance in fresh for each in acceptance.messages]
-    if messages:
-        _keep(connection, messages)
-    return results
+def accepter(now: Clock) -> Callable[[Connection, Sequence[Acceptance]], list[Accepted | Exception]]:
+    """The batch that keeps messages with their deliveries and wakes their lanes; `now` is the database's clock. A used
+    idempotency key gives its first answer, or Conflict when it came with another request."""
+
+    def accept(connection: Connection, acceptances: Sequence[Acceptance]) -> list[Accepted | Exception]:
+        results = _claim_keys(connection, acceptances)
+        fresh = [n for n, result in enumerate(results) if result == _KEPT]
+        in_force = _in_force(connection, [acceptances[n] for n in fresh])
+        for n in fresh:
+            each = acceptances[n]
+            if each.hand_over and (each.messages[0].lane, each.hand_over.revision) in in_force:
+                results[n] = _HANDED_OVER
+        kept = [(acceptances[n], results[n] is _HANDED_OVER) for n in fresh]
+        _keep(connection, kept, now(connection) if in_force else 0)
+        return results
+
+    return accept
+
+
+_KEPT = Accepted()
+_HANDED_OVER = Accepted(handed_over=True)
 
 
 def _claim_keys(connection: Connection, acceptances: Sequence[Acceptance]) -> list[Accepted | Exception]:
-    # In the order of the keys, so that two machines that take several at once can't wait for each other.
-    wanted = [(each.key.digest, n, each.key) for n, each in enumerate(acceptances) if each.key]
-    taken = {
-        n: _claim_key(connection, key, acceptances[n].messages[0].queued_at)
-        for _, n, key in sorted(wanted, key=itemgetter(0, 1))
-    }
-    return [taken.get(n, Accepted()) for n in range(len(acceptances))]
+    """Each key belongs to who used it first: here before, elsewhere just now, or earlier in this very batch."""
+    results: list[Accepted | Exception] = [_KEPT] * len(acceptances)
+    keyed = [(n, each.key, _names(each)) for n, each in enumerate(acceptances) if each.key]
+    if not keyed:
+        return results
+    # In the order of the keys, so that two machines that take several at once can't wait for each other crosswise.
+    used = _used(connection, sorted({name for _, _, names in keyed for name in names}))
+    wanted = {names[0]: key for _, key, names in reversed(keyed) if not any(name in used for name in names)}
+    ours = _insert_keys(connection, [(name, wanted[name]) for name in sorted(wanted)])
+    used |= _used(connection, sorted(wanted.keys() - ours))
+    for n, key, names in keyed:
+        if names[0] in ours:
+            ours.discard(names[0])
+            used[names[0]] = (key.request, key.answer)
+            continue
+        request, answer = next(used[name] for name in names if name in used)
+        results[n] = Accepted(replayed=answer) if request == key.request else _used_for_another()
+    return results
 
 
-def _claim_key(connection: Connection, key: IdempotencyKey, now: int) -> Accepted | Exception:
-    names = [f"{now // DAY - back:06d}:{key.digest}" for back in range(IDEMPOTENCY_DAYS)]
-    rows = connection.execute(select(idempotency).where(idempotency.c.key.in_(names))).all()
-    if not rows and _insert_key(connection, names[0], key):
-        return Accepted()
-    rows = rows or connection.execute(select(idempotency).where(idempotency.c.key.in_(names))).all()
-    if rows[0].request != key.request:
-        return Conflict("This Idempotency-Key was used for another request; use a new key for each new request.")
-    return Accepted(replayed=rows[0].answer)
+def _names(acceptance: Acceptance) -> list[str]:
+    """Under which a key may be kept: today's first, then those of the days that are still remembered."""
+    assert acceptance.key is not None  # noqa: S101  narrows the type; the caller looked
+    today = acceptance.messages[0].queued_at // DAY
+    return [f"{today - back:06d}:{acceptance.key.digest}" for back in range(IDEMPOTENCY_DAYS)]
 
 
-def _insert_key(connection: Connection, name: str, key: IdempotencyKey) -> bool:
-    # Elsewhere somebody may insert the same key just now: then PostgreSQL waits for them here, and inserts nothing.
-    statement = text(
-        "INSERT INTO idempotency (key, request, answer) VALUES (:key, :request, :answer)"
-        " ON CONFLICT (key) DO NOTHING RETURNING key"
-    )
-    values = {"key": name, "request": key.request, "answer": key.answer}
-    return connection.execute(statement, values).first() is not None
+def _used(connection: Connection, names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Request and answer of each key that is known."""
+    rows = run(connection, _KNOWN_KEYS, [(name,) for name in names])
+    return {name: (request, answer) for name, request, answer in rows}
 
 
-def _keep(connection: Connection, messages: list[NewMessage]) -> None:
-    connection.execute(insert(message), [_message_row(each) for each in messages])
-    connection.execute(insert(body), [{"message_id": each.id, "content": each.content} for each in messages])
-    rows = [(f"{each.id}.{n}", each, new) for each in messages for n, new in enumerate(each.deliveries, 1)]
-    connection.execute(insert(delivery), [_delivery_row(*row) for row in rows])
-    waiting = [_queue_row(*row) for row in rows if row[2].state is State.WAITING]
-    if waiting:
-        connection.execute(insert(queue), waiting)
-        wake_by(connection, ((row[1].lane, row[1].queued_at) for row in rows if row[2].state is State.WAITING))
+_KNOWN_KEYS = "SELECT key, request, answer FROM idempotency WHERE key IN (VALUES {rows})"
+# Elsewhere somebody may insert the same key just now: then PostgreSQL waits for them here, and inserts nothing.
+_NEW_KEYS = "INSERT INTO idempotency (key, request, answer) VALUES {rows} ON CONFLICT (key) DO NOTHING RETURNING key"
 
 
-def _message_row(new: NewMessage) -> dict[str, object]:
-    return {
-        "id": new.id, "tenant_id": new.tenant_id, "profile_id": new.profile_id, "queued_at": new.queued_at,
-        "expires_at": new.expires_at, "hold_in_doubt": new.on_doubt is OnDoubt.HOLD,
-        "envelope_sender": new.envelope_sender, "header_from": new.header_from, "subject": new.subject,
-        "size": len(new.content), "key_id": new.key_id,
-    }  # fmt: skip
+def _insert_keys(connection: Connection, keys: list[tuple[str, IdempotencyKey]]) -> set[str]:
+    return {row[0] for row in run(connection, _NEW_KEYS, [(name, key.request, key.answer) for name, key in keys])}
 
 
-def _delivery_row(delivery_id: str, parent: NewMessage, new: NewDelivery) -> dict[str, object]:
-    return {
-        "id": delivery_id, "message_id": parent.id, "recipient": new.recipient, "state": new.state.value,
-        "attempts": 0, "updated_at": parent.queued_at, "note": new.note,
-    }  # fmt: skip
+def _used_for_another() -> Conflict:
+    return Conflict("This Idempotency-Key was used for another request; use a new key for each new request.")
 
 
-def _queue_row(delivery_id: str, parent: NewMessage, new: NewDelivery) -> dict[str, object]:
-    return {
-        "lane": parent.lane, "due_at": parent.queued_at, "id": delivery_id, "message_id": parent.id,
-        "recipient": new.recipient, "attempt": 0, "crashes": 0, "expires_at": parent.expires_at,
-        "hold_in_doubt": parent.on_doubt is OnDoubt.HOLD, "in_doubt": False, "lease": None,
-    }  # fmt: skip
+_IN_FORCE = """
+WITH meant (lane) AS (VALUES {rows})
+SELECT profile.lane, profile.revision FROM meant
+JOIN profile ON profile.lane = CAST(meant.lane AS BIGINT) AND profile.deleted_at IS NULL
+JOIN lane ON lane.id = profile.lane AND lane.rests_until IS NULL
+"""
+
+
+def _in_force(connection: Connection, acceptances: list[Acceptance]) -> set[tuple[int, int]]:
+    """Lane and revision where mail may go out at once. Elsewhere the settings may have been changed, or put to rest."""
+    lanes = {each.messages[0].lane for each in acceptances if each.hand_over}
+    return {(lane, revision) for lane, revision in run(connection, _IN_FORCE, [(each,) for each in sorted(lanes)])}
+
+
+def _keep(connection: Connection, fresh: list[tuple[Acceptance, bool]], now: int) -> None:
+    messages = [each for acceptance, _ in fresh for each in acceptance.messages]
+    insert_rows(connection, message, [_message_row(each) for each in messages])
+    insert_rows(connection, body, [(each.id, each.content) for each in messages])
+    deliveries: list[tuple[object, ...]] = []
+    queued: list[tuple[object, ...]] = []
+    for acceptance, handed_over in fresh:
+        over = acceptance.hand_over if handed_over else None
+        lease, until, attempt = (over.lease, now + over.length, 1) if over else (None, None, 0)
+        for each in acceptance.messages:
+            holds = each.on_doubt is OnDoubt.HOLD
+            for delivery_id, new in with_ids(each):
+                deliveries.append((delivery_id, each.id, new.recipient, new.state.value, 0, each.queued_at, new.note))
+                if new.state is State.WAITING:
+                    queued.append((
+                        each.lane, until or each.queued_at, delivery_id, each.id, new.recipient, attempt, 0,
+                        each.expires_at, holds, False, lease,
+                    ))  # fmt: skip
+    insert_rows(connection, delivery, deliveries)
+    insert_rows(connection, queue, queued)
+    # Of what was handed over too: if the worker dies, somebody has to look when its lease is over.
+    wake_by(connection, ((lane, due_at) for lane, due_at, *_ in queued))  # type: ignore[misc]
+
+
+def with_ids(new: NewMessage) -> Iterable[tuple[str, NewDelivery]]:
+    """Each delivery with its id."""
+    return ((f"{new.id}.{n}", each) for n, each in enumerate(new.deliveries, 1))
+
+
+def _message_row(new: NewMessage) -> tuple[object, ...]:
+    return (
+        new.id, new.tenant_id, new.profile_id, new.queued_at, new.expires_at, new.on_doubt is OnDoubt.HOLD,
+        new.envelope_sender, new.header_from, new.subject, len(new.content), new.key_id,
+    )  # fmt: skip
 
 
 def forget_old_keys(connection: Connection, now: int) -> int:

@@ -3,17 +3,17 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
-from operator import attrgetter
-from typing import ClassVar
+from operator import itemgetter
+from typing import ClassVar, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, literal, select, text, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from postroom.domain.delivery import SECOND
 from postroom.domain.message import OnDoubt
 from postroom.store.ids import new_id
 from postroom.store.queue.lanes import sleep, wake_by, wake_up
-from postroom.store.schema import body, lane, message, queue
+from postroom.store.rows import ask, run
+from postroom.store.schema import lane, queue
 
 LANES_AT_ONCE = 40
 SPARE_LEASE = 10 * SECOND  # the final dot is only sent with this much of the lease left
@@ -32,8 +32,7 @@ class Wanted:
     free: Mapping[int, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """One delivery in a worker's hands. `in_doubt`: an earlier attempt may have got through."""
 
     id: str
@@ -94,38 +93,36 @@ def _least_served(connection: Connection, most: int, full: list[int]) -> dict[in
     return {row.id: row.vt for row in connection.execute(ready.with_for_update(skip_locked=True))}
 
 
-_ARM = (
-    "SELECT id FROM"
-    " (SELECT id FROM queue WHERE lane = {} AND due_at <= :now ORDER BY due_at, id LIMIT {} {}) AS lane_{}"
-)
+# Written out per lane: each arm is one short range scan, on both databases (PostgreSQL turned a joined LIMIT into a
+# scan of everything; performance.md section 6). Nobody else claims from these lanes, but somebody may just settle late,
+# cancel or hasten a row: it is left for the next time.
+_ARM = "SELECT id FROM (SELECT id FROM queue WHERE lane = ? AND due_at <= ? ORDER BY due_at, id LIMIT {} {}) AS lane_{}"
+_LEASE = """
+UPDATE queue
+SET due_at = ?, lease = ?, attempt = attempt + 1, crashes = crashes + CASE WHEN lease IS NULL THEN 0 ELSE 1 END
+WHERE id IN ({rows}) AND due_at <= ?
+RETURNING id, lane, message_id, recipient, attempt, crashes, expires_at, hold_in_doubt, in_doubt, lease
+"""
 
 
 def _due_ids(connection: Connection, limits: dict[int, int], now: int) -> list[str]:
-    # Written out per lane: each arm is one short range scan, on both databases (PostgreSQL turned a joined LIMIT into
-    # a scan of everything; performance.md section 6). Nobody else claims from these lanes, but somebody may just settle
-    # late, cancel or hasten a row: it is left for the next time.
-    skip_locked = "FOR UPDATE SKIP LOCKED" if connection.dialect.name == "postgresql" else ""
-    arms = (_ARM.format(int(each), int(limit), skip_locked, n) for n, (each, limit) in enumerate(limits.items()))
-    return list(connection.execute(text(" UNION ALL ".join(arms)), {"now": now}).scalars())
+    ours = "FOR UPDATE SKIP LOCKED" if connection.dialect.name == "postgresql" else ""
+    arms = [_ARM.format(int(limit), ours, n) for n, limit in enumerate(limits.values())]
+    parameters = [value for each in limits for value in (each, now)]
+    return [row[0] for row in ask(connection, " UNION ALL ".join(arms), parameters)]
 
 
 def _lease(connection: Connection, ids: list[str], lease: str, until: int, now: int) -> list[Claim]:
-    died = case((queue.c.lease.is_(None), 0), else_=1)
-    take = (
-        update(queue)
-        .where(queue.c.id.in_(ids), queue.c.due_at <= now)
-        .values(due_at=until, lease=lease, attempt=queue.c.attempt + 1, crashes=queue.c.crashes + died)
-        .returning(queue)
-    )
-    rows = connection.execute(take)
-    claims = [
-        Claim(
-            row.id, row.lane, row.message_id, row.recipient, row.attempt, row.crashes, row.expires_at,
-            OnDoubt.HOLD if row.hold_in_doubt else OnDoubt.RETRY, row.in_doubt, row.lease,
-        )
-        for row in rows
-    ]  # fmt: skip
-    return sorted(claims, key=attrgetter("lane", "id"))
+    taken = run(connection, _LEASE, _each(ids), before=(until, lease), after=(now,))
+    return [_claimed(*row) for row in sorted(taken, key=itemgetter(1, 0))]
+
+
+def _claimed(
+    delivery: str, lane_id: int, message: str, recipient: str, attempt: int, crashes: int, expires_at: int,
+    holds: bool, in_doubt: bool, lease: str,
+) -> Claim:  # fmt: skip
+    on_doubt = OnDoubt.HOLD if holds else OnDoubt.RETRY
+    return Claim(delivery, lane_id, message, recipient, attempt, crashes, expires_at, on_doubt, bool(in_doubt), lease)
 
 
 def _charge(connection: Connection, served: Mapping[int, int]) -> None:
@@ -136,26 +133,45 @@ def _charge(connection: Connection, served: Mapping[int, int]) -> None:
 
 def sizes(connection: Connection, message_ids: Iterable[str]) -> dict[str, int]:
     """Octets of each message, as sent."""
-    wanted = select(message.c.id, message.c.size).where(message.c.id.in_(list(message_ids)))
-    return {row.id: row.size for row in connection.execute(wanted)}
+    return dict(run(connection, "SELECT id, size FROM message WHERE id IN ({rows})", _each(message_ids)))
+
+
+_CONTENTS = """
+SELECT message.id, message.envelope_sender, body.content
+FROM message JOIN body ON body.message_id = message.id
+WHERE message.id IN ({rows})
+"""
 
 
 def contents(connection: Connection, message_ids: Iterable[str]) -> dict[str, tuple[str, bytes]]:
     """Envelope sender and bytes of each message."""
-    wanted = (
-        select(message.c.id, message.c.envelope_sender, body.c.content)
-        .join(body, body.c.message_id == message.c.id)
-        .where(message.c.id.in_(list(message_ids)))
-    )
-    return {row.id: (row.envelope_sender, row.content) for row in connection.execute(wanted)}
+    return {found: (sender, content) for found, sender, content in run(connection, _CONTENTS, _each(message_ids))}
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Claims under one lease, for `mark_in_doubt`, `renew` and `release`."""
+class Held(NamedTuple):
+    """Claims under one lease, for `doubter`, `renewer` and `releaser`."""
 
     lease: str
     ids: tuple[str, ...]
+
+
+# Each is for what is still under its lease. SQLite looks `held` up in `queue` by its index on `id`, one after another.
+_MARK = """
+WITH held (id, lease) AS (VALUES {rows})
+UPDATE queue SET in_doubt = TRUE FROM held
+WHERE queue.id = held.id AND queue.lease = held.lease AND queue.due_at > ?
+RETURNING queue.id, queue.lease
+"""
+_RENEW = """
+WITH held (id, lease, until) AS (VALUES {rows})
+UPDATE queue SET due_at = CAST(held.until AS BIGINT) FROM held WHERE queue.id = held.id AND queue.lease = held.lease
+"""
+_RELEASE = """
+WITH held (id, lease, due_at) AS (VALUES {rows})
+UPDATE queue SET due_at = CAST(held.due_at AS BIGINT), lease = NULL, attempt = attempt - 1 FROM held
+WHERE queue.id = held.id AND queue.lease = held.lease
+RETURNING queue.lane
+"""
 
 
 def doubter(now: Clock) -> Callable[[Connection, Sequence[Held]], list[bool | Exception]]:
@@ -163,8 +179,8 @@ def doubter(now: Clock) -> Callable[[Connection, Sequence[Held]], list[bool | Ex
     to spare; else the dot must not be sent."""
 
     def mark(connection: Connection, marks: Sequence[Held]) -> list[bool | Exception]:
-        ours = _touch(connection, marks, {"in_doubt": True}, queue.c.due_at > now(connection) + SPARE_LEASE)
-        return [all((mark.lease, each) in ours for each in mark.ids) for mark in marks]
+        ours = set(run(connection, _MARK, one_by_one(marks), after=(now(connection) + SPARE_LEASE,)))
+        return [all((each, mark.lease) in ours for each in mark.ids) for mark in marks]
 
     return mark
 
@@ -173,7 +189,8 @@ def renewer(now: Clock, lease: int) -> Callable[[Connection, Sequence[Held]], li
     """The batch that keeps claims for another lease (microseconds)."""
 
     def renew(connection: Connection, held: Sequence[Held]) -> list[Exception | None]:
-        _touch(connection, held, {"due_at": now(connection) + lease}, literal(True))
+        until = now(connection) + lease
+        run(connection, _RENEW, [(*each, until) for each in one_by_one(held)])
         return [None] * len(held)
 
     return renew
@@ -184,29 +201,20 @@ def releaser(now: Clock) -> Callable[[Connection, Sequence[Held]], list[Exceptio
 
     def release(connection: Connection, held: Sequence[Held]) -> list[Exception | None]:
         at = now(connection)
-        values = {"due_at": at, "lease": None, "attempt": queue.c.attempt - 1}
-        released = _touch(connection, held, values, literal(True))
-        wake_by(connection, ((each, at) for each in released.values()))
+        released = run(connection, _RELEASE, [(*each, at) for each in one_by_one(held)])
+        wake_by(connection, ((lane_id, at) for (lane_id,) in released))
         return [None] * len(held)
 
     return release
 
 
-def _touch(
-    connection: Connection, held: Sequence[Held], values: Mapping[str, object], only: ColumnElement[bool]
-) -> dict[tuple[str, str], int]:
-    """Update what is still under its lease; returns the lane of each, by lease and id."""
-    touched: dict[tuple[str, str], int] = {}
-    for lease, ids in by_lease(held):
-        ours = update(queue).where(queue.c.id.in_(ids), queue.c.lease == lease, only)
-        rows = connection.execute(ours.values(values).returning(queue.c.id, queue.c.lane))
-        touched |= {(lease, row.id): row.lane for row in rows}
-    return touched
+def one_by_one(held: Iterable[Held]) -> list[tuple[str, str]]:
+    """Id and lease of each, in an order that is the same everywhere, so that nobody waits crosswise."""
+    return sorted((each, one.lease) for one in held for each in one.ids)
 
 
-def by_lease(held: Sequence[Held]) -> Iterable[tuple[str, list[str]]]:
-    for lease, group in groupby(sorted(held, key=attrgetter("lease")), attrgetter("lease")):
-        yield lease, [each for one in group for each in one.ids]
+def _each(ids: Iterable[str]) -> list[tuple[str]]:
+    return [(each,) for each in ids]
 
 
 def recover(connection: Connection, now: int) -> int:

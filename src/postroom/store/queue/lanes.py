@@ -12,8 +12,9 @@ early can put the lane to sleep over it. Only claiming takes from the inbox, und
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, or_, select, update
 
+from postroom.store.rows import run
 from postroom.store.schema import lane, profile, queue, wake
 
 MOST_WAKES = 10_000  # taken from the inbox by one claim
@@ -22,9 +23,7 @@ AT_ONCE = 0
 
 def wake_by(connection: Connection, wakes: Iterable[tuple[int, int]]) -> None:
     """See to it that each lane (the first of a pair) is looked at by the given time. One that rests stays at rest."""
-    earliest = _earliest(wakes)
-    if earliest:
-        connection.execute(insert(wake), [{"lane": each, "at": at} for each, at in earliest.items()])
+    run(connection, "INSERT INTO wake (lane, at) VALUES {rows}", list(_earliest(wakes).items()))
 
 
 def wake_up(connection: Connection, now: int) -> None:

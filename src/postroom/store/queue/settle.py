@@ -1,19 +1,19 @@
 """Writing down how attempts ended."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, insert, null, select, update
+from sqlalchemy import Connection, select, tuple_
 
 from postroom.domain.delivery import Decision, Finish, RelayReply, Stage, State, TryAgain
 from postroom.store.ids import new_id
-from postroom.store.queue.claim import Claim, Held, by_lease
+from postroom.store.queue.claim import Claim
 from postroom.store.queue.lanes import wake_by
-from postroom.store.schema import attempt, delivery, queue, transcript
+from postroom.store.rows import insert_rows, run
+from postroom.store.schema import attempt, queue, transcript
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What is kept of one attempt for one delivery."""
 
     outcome: str
@@ -29,8 +29,7 @@ class Record:
     transcript: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """How one claim ended. Without a record nothing was tried (it expired, or the filter holds it back now)."""
 
     claim: Claim
@@ -42,98 +41,90 @@ class Settlement:
 
 def settle(connection: Connection, settlements: Sequence[Settlement]) -> list[bool | Exception]:
     """Write outcomes down. False for a claim whose lease was lost: nothing of it is written."""
-    finished = [each for each in settlements if isinstance(each.decision, Finish)]
-    again = [each for each in settlements if isinstance(each.decision, TryAgain)]
-    ours = _take_out(connection, finished) | _still_ours(connection, again)
-    _put_back(connection, [each for each in again if _hold(each) in ours])
+    ordered = sorted(settlements, key=_hold)  # the same order everywhere, so that nobody waits crosswise
+    finished = [_hold(each) for each in ordered if isinstance(each.decision, Finish)]
+    again = {_hold(each): each for each in ordered if isinstance(each.decision, TryAgain)}
+    still = _still_ours(connection, list(again))
+    run(connection, _PUT_BACK, [_again_row(again[each]) for each in again if each in still])
+    ours: set[Hold] = {*run(connection, _TAKE_OUT, finished), *still}
     written = [each for each in settlements if _hold(each) in ours]
-    if written:
-        connection.execute(_SETTLED, [_settled_row(each) for each in written])
-        _record(connection, [each for each in written if each.record])
+    run(connection, _SETTLED, [_settled_row(each) for each in written])
+    _record(connection, written)
+    wake_by(connection, ((e.claim.lane, e.decision.at) for e in written if isinstance(e.decision, TryAgain)))
     return [_hold(each) in ours for each in settlements]
 
 
-Hold = tuple[str, str]  # lease and id: someone else may be settling the same delivery, rightly, in this very batch
+Hold = tuple[str, str]  # id and lease: someone else may be settling the same delivery, rightly, in this very batch
 
 
 def _hold(settlement: Settlement) -> Hold:
-    return settlement.claim.lease, settlement.claim.id
+    return settlement.claim.id, settlement.claim.lease
 
 
-def _take_out(connection: Connection, settlements: list[Settlement]) -> set[Hold]:
-    gone: set[Hold] = set()
-    for lease, ids in by_lease([Held(each.claim.lease, (each.claim.id,)) for each in settlements]):
-        over = delete(queue).where(queue.c.id.in_(ids), queue.c.lease == lease).returning(queue.c.id)
-        gone.update((lease, each) for each in connection.execute(over).scalars())
-    return gone
+_TAKE_OUT = """
+WITH held (id, lease) AS (VALUES {rows})
+DELETE FROM queue WHERE id IN (SELECT id FROM held) AND (id, lease) IN (SELECT id, lease FROM held)
+RETURNING id, lease
+"""
+_PUT_BACK = """
+WITH held (id, lease, due_at, attempt, doubt) AS (VALUES {rows})
+UPDATE queue
+SET due_at = CAST(held.due_at AS BIGINT), attempt = CAST(held.attempt AS INTEGER), lease = NULL,
+    in_doubt = CAST(held.doubt AS INTEGER) = 1
+FROM held WHERE queue.id = held.id AND queue.lease = held.lease
+"""
+_SETTLED = """
+WITH ended (id, state, attempts, at, note) AS (VALUES {rows})
+UPDATE delivery
+SET state = ended.state, attempts = CAST(ended.attempts AS INTEGER), updated_at = CAST(ended.at AS BIGINT),
+    note = ended.note
+FROM ended WHERE delivery.id = ended.id
+"""
 
 
-def _still_ours(connection: Connection, settlements: list[Settlement]) -> set[Hold]:
-    ours: set[Hold] = set()
-    for lease, ids in by_lease([Held(each.claim.lease, (each.claim.id,)) for each in settlements]):
-        wanted = select(queue.c.id).where(queue.c.id.in_(ids), queue.c.lease == lease).with_for_update()
-        ours.update((lease, each) for each in connection.execute(wanted).scalars())
-    return ours
+def _still_ours(connection: Connection, holds: list[Hold]) -> set[Hold]:
+    if not holds:
+        return set()
+    ours = select(queue.c.id, queue.c.lease).where(
+        queue.c.id.in_([each for each, _ in holds]), tuple_(queue.c.id, queue.c.lease).in_(holds)
+    )
+    return {(row.id, row.lease) for row in connection.execute(ours.with_for_update())}
 
 
-_PUT_BACK = (
-    update(queue)
-    .where(queue.c.id == bindparam("the_id"))
-    .values(due_at=bindparam("again_at"), attempt=bindparam("so_far"), lease=null(), in_doubt=bindparam("doubt"))
-)
-_SETTLED = (
-    update(delivery)
-    .where(delivery.c.id == bindparam("the_id"))
-    .values(state=bindparam("now_in"), attempts=bindparam("tried"), updated_at=bindparam("the_time"),
-            note=bindparam("why"))
-)  # fmt: skip
+def _again_row(settlement: Settlement) -> tuple[object, ...]:
+    claim, record, decision = settlement.claim, settlement.record, settlement.decision
+    assert isinstance(decision, TryAgain)  # noqa: S101  narrows the type; `settle` sorted them
+    # An earlier attempt that may have got through is not undone by one that did not.
+    doubt = claim.in_doubt or (record is not None and record.outcome == "in_doubt")
+    return claim.id, claim.lease, decision.at, claim.attempt if decision.counts else claim.attempt - 1, int(doubt)
 
 
-def _put_back(connection: Connection, settlements: list[Settlement]) -> None:
-    rows, wakes = [], []
-    for each in settlements:
-        assert isinstance(each.decision, TryAgain)  # noqa: S101  narrows the type; `settle` sorted them
-        so_far = each.claim.attempt if each.decision.counts else each.claim.attempt - 1
-        # An earlier attempt that may have got through is not undone by one that did not.
-        doubt = each.claim.in_doubt or (each.record is not None and each.record.outcome == "in_doubt")
-        rows.append({"the_id": each.claim.id, "again_at": each.decision.at, "so_far": so_far, "doubt": doubt})
-        wakes.append((each.claim.lane, each.decision.at))
-    if rows:
-        connection.execute(_PUT_BACK, rows)
-        wake_by(connection, wakes)
-
-
-def _settled_row(settlement: Settlement) -> dict[str, object]:
-    state = settlement.decision.state if isinstance(settlement.decision, Finish) else State.WAITING
-    return {
-        "the_id": settlement.claim.id, "now_in": state.value,
-        "tried": settlement.claim.attempt if settlement.record else settlement.claim.attempt - 1,
-        "the_time": settlement.at, "why": settlement.note,
-    }  # fmt: skip
+def _settled_row(settlement: Settlement) -> tuple[object, ...]:
+    claim, decision = settlement.claim, settlement.decision
+    state = decision.state if isinstance(decision, Finish) else State.WAITING
+    attempts = claim.attempt if settlement.record else claim.attempt - 1
+    return claim.id, state.value, attempts, settlement.at, settlement.note
 
 
 def _record(connection: Connection, settlements: list[Settlement]) -> None:
-    if not settlements:
-        return
     transcripts: dict[str, str] = {}  # content -> id: recipients of one transaction share theirs
     rows = []
     for each in settlements:
-        assert each.record is not None  # noqa: S101  narrows the type; `settle` sorted them
-        content = each.record.transcript
-        transcript_id = transcripts.setdefault(content, new_id(each.at)) if content else None
-        rows.append(_attempt_row(each, each.record, transcript_id))
-    connection.execute(insert(attempt), rows)
-    if transcripts:
-        connection.execute(insert(transcript), [{"id": at, "content": what} for what, at in transcripts.items()])
+        if each.record is not None:
+            content = each.record.transcript
+            transcript_id = transcripts.setdefault(content, new_id(each.at)) if content else None
+            rows.append(_attempt_row(each, each.record, transcript_id))
+    insert_rows(connection, attempt, rows)
+    insert_rows(connection, transcript, [(at, what) for what, at in transcripts.items()])
 
 
-def _attempt_row(settlement: Settlement, record: Record, transcript_id: str | None) -> dict[str, object]:
-    reply = record.reply
-    return {
-        "id": new_id(settlement.at), "delivery_id": settlement.claim.id, "number": settlement.claim.attempt,
-        "started_at": record.started_at, "duration": record.duration, "outcome": record.outcome,
-        "stage": record.stage.value, "code": record.code, "message": record.message,
-        "reply_code": reply.code if reply else None, "reply_enhanced": reply.enhanced if reply else None,
-        "reply_text": reply.text if reply else None, "relay": record.relay, "tls": record.tls,
-        "revision": record.revision, "transcript_id": transcript_id,
-    }  # fmt: skip
+def _attempt_row(settlement: Settlement, record: Record, transcript_id: str | None) -> tuple[object, ...]:
+    code, enhanced, text = (record.reply.code, record.reply.enhanced, record.reply.text) if record.reply else _NO_REPLY
+    return (
+        new_id(settlement.at), settlement.claim.id, settlement.claim.attempt, record.started_at, record.duration,
+        record.outcome, record.stage.value, record.code, record.message, code, enhanced, text, record.relay,
+        record.tls, record.revision, transcript_id,
+    )  # fmt: skip
+
+
+_NO_REPLY = (None, None, None)

@@ -51,8 +51,7 @@ async def send(
 
 
 async def send_directly(request: Request) -> Response:
-    """`send`, asked before FastAPI: its routing and dependencies cost more than everything else that a request does
-    before the queue (docs/performance.md). What FastAPI has of it is the documentation."""
+    """`send` without FastAPI (server.py), which has only the documentation of it."""
     caller = await native_caller(request)
     tenant = await native_tenant(request, caller)
     return await send(request, room_of(request), caller, tenant, request.headers.get("idempotency-key"))

@@ -1,0 +1,257 @@
+"""What is in a worker's hands: from the claim through the attempt to the settlement.
+
+Each parcel goes its own way through its lane's pool, and what became of it is settled when it is known. Nothing here
+sleeps on a relay: a slow one holds its own lane's window, nobody else's.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import groupby
+from operator import attrgetter
+
+from postroom import log
+from postroom.domain.address import Address
+from postroom.domain.delivery import (
+    MOST_CRASHES,
+    SECOND,
+    Deferred,
+    Finish,
+    InDoubt,
+    Outcome,
+    Refused,
+    Scope,
+    Sent,
+    Stage,
+    State,
+    decide,
+    waits_for_the_lane,
+)  # fmt: skip
+from postroom.domain.message import Envelope, OnDoubt
+from postroom.domain.problems import Problem
+from postroom.domain.recipients import recipient_filter
+from postroom.smtp.attempt import Attempt
+from postroom.store.database import Database
+from postroom.store.profiles import StoredProfile
+from postroom.store.queue.claim import Claim, Held, doubter, releaser
+from postroom.store.queue.lanes import report_lanes
+from postroom.store.queue.settle import Record, Settlement, settle
+from postroom.worker.hold import Hold, Parcel
+from postroom.worker.lanes import Lanes
+
+STOPPING = "pool.closed"  # the pool's word for: not begun, because it was closed
+
+
+class Delivering:
+    """`clock` gives microseconds since 1970, `dice` is in [0, 1); `roomier` is called when there is room for
+    more of what waits; `idle` is set while nothing is in hand."""
+
+    def __init__(
+        self,
+        database: Database,
+        lanes: Lanes,
+        hold: Hold,
+        *,
+        clock: Callable[[], int],
+        dice: Callable[[], float],
+        roomier: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._lanes = lanes
+        self._hold = hold
+        self._clock = clock
+        self._dice = dice
+        self._roomier = roomier
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._in_hand: dict[tuple[str, str], Claim] = {}  # by id and lease: what was lost may be claimed anew
+        self._mark = doubter(database.now)
+        self._release = releaser(database.now)
+
+    def __len__(self) -> int:
+        return len(self._in_hand)
+
+    def held(self) -> Iterable[Held]:
+        """Everything in hand, by lease."""
+        ordered = sorted(self._in_hand.values(), key=attrgetter("lease"))
+        for lease, group in groupby(ordered, attrgetter("lease")):
+            yield Held(lease, tuple(claim.id for claim in group))
+
+    def take(self, claims: Iterable[Claim]) -> None:
+        for claim in claims:
+            self._in_hand[claim.id, claim.lease] = claim
+            self.idle.clear()
+
+    # --- attempt
+
+    def consider(self, parcel: Parcel, stored: StoredProfile | None, kept: tuple[str, bytes] | None) -> None:
+        """Settle what needs no attempt; try the rest."""
+        with self._letting_go(parcel):
+            if stored is None or kept is None:
+                self._settle_untried(parcel, State.HELD, "Its profile or its content is no longer there.")
+                return
+            self._hold.take(parcel, kept[1])
+            left = self._without_settled(parcel, stored)
+            if left:
+                self._attempt(left, stored, *kept)
+
+    def attempt(self, parcel: Parcel, stored: StoredProfile, sender: str, content: bytes) -> None:
+        """Try what has just been accepted: there is nothing to consider."""
+        with self._letting_go(parcel):
+            self._attempt(parcel, stored, sender, content)
+
+    def _attempt(self, parcel: Parcel, stored: StoredProfile, sender: str, content: bytes) -> None:
+        try:
+            lane = self._lanes.open(stored)
+        except Problem as problem:  # the settings can't be used: the secret can't be opened, say
+            self._settle(parcel, stored, _unusable(problem, parcel, self._clock()))
+            return
+        envelope = Envelope(sender, tuple([claim.recipient for claim in parcel]))
+        held = Held(parcel[0].lease, tuple([claim.id for claim in parcel]))
+        sent = lane.pool.send(envelope, content, partial(self._may_send, held))
+        sent.add_done_callback(partial(self._attempted, parcel, stored))
+
+    def _without_settled(self, parcel: Parcel, stored: StoredProfile) -> Parcel:
+        """What is left to try, after what the time, the filter in force and earlier crashes decide."""
+        allowed = recipient_filter(stored.settings.recipient_filter)
+        now, left = self._clock(), []
+        for claim in parcel:
+            verdict = _without_attempt(claim, now, allowed.allows(Address.parse(claim.recipient)), stored)
+            if verdict is None:
+                left.append(claim)
+            else:
+                self._settle_untried([claim], *verdict)
+        return left
+
+    def _may_send(self, held: Held) -> "asyncio.Future[bool]":
+        """Commit that these are in doubt from now on. False: the lease was lost, the final dot must not be sent."""
+        return self._database.fold(self._mark, held)
+
+    # --- settle
+
+    def _attempted(self, parcel: Parcel, stored: StoredProfile, sent: "asyncio.Future[Attempt]") -> None:
+        try:
+            attempt = sent.result()
+        except Exception as bug:  # ours, not the relay's: it must not stop the others
+            log.worker_failed(bug)
+            attempt = _failed_by_us(parcel, self._clock())
+        with self._letting_go(parcel):
+            if all(_is_untouched(outcome) for outcome in attempt.outcomes.values()):
+                self.give_back(parcel)
+            else:
+                self._settle(parcel, stored, attempt)
+
+    def _settle(self, parcel: Parcel, stored: StoredProfile, attempt: Attempt) -> None:
+        now = self._clock()
+        self._report(stored, attempt, now)  # first: a lane that rests must not be claimed from once more
+        for claim in parcel:
+            outcome = attempt.outcomes[claim.recipient]
+            decision = decide(
+                outcome, attempt=claim.attempt, expires_at=claim.expires_at, on_doubt=claim.on_doubt, now=now,
+                dice=self._dice(),
+            )  # fmt: skip
+            record = _record(outcome, attempt, stored.revision)
+            log.attempted(claim.id, record.outcome, record.code, attempt.relay, claim.attempt)
+            self._write(Settlement(claim, decision, record.message, now, record))
+
+    def _settle_untried(self, claims: Iterable[Claim], state: State, note: str) -> None:
+        for claim in claims:
+            self._write(Settlement(claim, Finish(state), note, self._clock()))
+
+    def _write(self, settlement: Settlement) -> None:
+        self._database.submit(settle, settlement, partial(self._written, settlement.claim))
+
+    def _written(self, claim: Claim, written: bool | Exception) -> None:
+        """If it could not be written, the lease runs out and the delivery is due again; in doubt if it was."""
+        self._let_go(claim)
+        if isinstance(written, Exception):
+            log.worker_failed(written)
+
+    def _report(self, stored: StoredProfile, attempt: Attempt, now: int) -> None:
+        """How the relay is doing: rest the lane when it failed for everyone, clear its trouble when it did not."""
+        outcomes = attempt.outcomes.values()
+        failure = next((each for each in outcomes if isinstance(each, Deferred) and waits_for_the_lane(each)), None)
+        report = self._lanes.judge(stored, failure, attempt.started_at, now, self._dice())
+        if report is not None:
+            self._database.submit(report_lanes, report, _if_it_failed_so_be_it)
+
+    def give_back(self, parcel: Parcel) -> None:
+        """Untried, at no cost to it."""
+        if not parcel:
+            return
+        held = Held(parcel[0].lease, tuple(claim.id for claim in parcel))
+        self._database.submit(self._release, held, partial(self._given_back, parcel))
+
+    def _given_back(self, parcel: Parcel, _released: Exception | None) -> None:
+        """If it could not be written, the leases run out."""
+        for claim in parcel:
+            self._let_go(claim)
+
+    def _let_go(self, claim: Claim) -> None:
+        if self._in_hand.pop((claim.id, claim.lease), None) is None:
+            return
+        roomier = self._hold.give(claim)
+        if self._lanes.give(claim.lane) or roomier:
+            self._roomier()
+        if not self._in_hand:
+            self.idle.set()
+
+    @contextmanager
+    def _letting_go(self, parcel: Parcel) -> Iterator[None]:
+        """A mistake of ours with one parcel keeps neither it nor the others: it is due again when its lease ends."""
+        try:
+            yield
+        except Exception as bug:
+            for claim in parcel:
+                self._let_go(claim)
+            log.worker_failed(bug)
+
+
+def _if_it_failed_so_be_it(_written: Exception | None) -> None:
+    """The next attempt tells the same."""
+
+
+def _without_attempt(claim: Claim, now: int, allowed: bool, stored: StoredProfile) -> tuple[State, str] | None:
+    """State and note of a delivery that is over without another attempt."""
+    if claim.in_doubt and claim.on_doubt is OnDoubt.HOLD:
+        return State.HELD, "The connection was lost after the final dot: look whether it arrived, then retry or cancel."
+    if now >= claim.expires_at:
+        return State.EXPIRED, "It was not delivered in the time that it was worth sending."
+    if claim.crashes >= MOST_CRASHES:
+        return State.HELD, f"{claim.crashes} attempts ended with the death of the worker: it is kept out of the way."
+    if not allowed:
+        return State.FILTERED, f"Held back by the recipient filter {stored.settings.recipient_filter}"
+    return None
+
+
+def _is_untouched(outcome: Outcome) -> bool:
+    return isinstance(outcome, Deferred) and outcome.code == STOPPING
+
+
+def _record(outcome: Outcome, attempt: Attempt, revision: int) -> Record:
+    names: dict[type, str] = {Sent: "sent", Deferred: "deferred", Refused: "refused", InDoubt: "in_doubt"}
+    sent = isinstance(outcome, Sent)
+    return Record(
+        outcome=names[type(outcome)],
+        stage=outcome.stage,
+        code="sent" if isinstance(outcome, Sent) else outcome.code,
+        message="The relay took it." if isinstance(outcome, Sent) else outcome.message,
+        reply=outcome.reply,
+        started_at=attempt.started_at,
+        duration=int(attempt.seconds * SECOND),
+        relay=attempt.relay,
+        tls=attempt.tls,
+        revision=revision,
+        transcript=None if sent else attempt.transcript or None,
+    )
+
+
+def _failed_by_us(parcel: Parcel, now: int) -> Attempt:
+    outcome = Deferred("internal", "Something went wrong here; it is in the log.", Stage.SETTINGS, Scope.MESSAGE)
+    return Attempt({claim.recipient: outcome for claim in parcel}, "", "", None, now, 0.0)
+
+
+def _unusable(problem: Problem, parcel: Parcel, now: int) -> Attempt:
+    outcome = Deferred("settings.unusable", problem.message, Stage.SETTINGS, Scope.PROFILE)
+    return Attempt({claim.recipient: outcome for claim in parcel}, "", "", None, now, 0.0)
