@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.pool import NullPool
 
-from postroom.store.database import migrate
+from postroom.store.engine import migrate
 
 from .room import Room
 

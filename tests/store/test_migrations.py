@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Engine, MetaData, create_engine, inspect, tex
 from sqlalchemy.pool import NullPool
 
 import postroom.store.database
-from postroom.store.database import Database, migrate
+from postroom.store.database import Database
+from postroom.store.engine import migrate
 from postroom.store.schema import metadata
 
 MIGRATIONS = Path(postroom.store.database.__file__).parent / "migrations"

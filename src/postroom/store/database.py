@@ -12,9 +12,7 @@ connection breaks before the COMMIT, nothing was written, and all of it is done 
 """
 
 import asyncio
-import fcntl
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,13 +21,19 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.engine import URL, ExceptionContext
+from sqlalchemy import Connection, Engine, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from postroom.domain.problems import Unavailable
+from postroom.store.engine import (
+    READERS,
+    database_clock,
+    hold,
+    migrate,
+    postgresql_engine,
+    process_clock,
+    sqlite_engine,
+)  # fmt: skip
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,10 +42,7 @@ Clock = Callable[[Connection], int]
 Done = Callable[[R | Exception], None]
 
 MOST_PER_COMMIT = 1000
-READERS = 4
-CACHED_STATEMENTS = 1024  # per connection: there is one for each number of rows (rows.py)
 TRIES = 5  # for a transaction that met a standoff or lost its connection
-_MIGRATION_LOCK = 0x706F7374726F6F6D  # "postroom", for pg_advisory_lock
 _STANDOFF = ("40001", "40P01")  # serialization_failure, deadlock_detected
 _STOP = object()
 
@@ -68,6 +69,7 @@ class Database:
         self.now = clock
         self.commits = 0  # transactions so far, for the benchmark and metrics
         self._held = held
+        self._connection: Connection | None = None  # the writer's, kept as long as it works
         self._closing = False
         self._jobs: deque[Any] = deque()
         self._work = threading.Event()
@@ -81,12 +83,12 @@ class Database:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
             held = hold(data_dir)
-            writer = _sqlite_engine(parsed, "BEGIN IMMEDIATE", pool_size=1)
+            writer = sqlite_engine(parsed, "BEGIN IMMEDIATE", pool_size=1)
             migrate(writer)
-            return cls(writer, _sqlite_engine(parsed, "BEGIN", pool_size=READERS), clock or _process_clock, held)
-        engine = _postgresql_engine(parsed)
+            return cls(writer, sqlite_engine(parsed, "BEGIN", pool_size=READERS), clock or process_clock, held)
+        engine = postgresql_engine(parsed)
         migrate(engine)
-        return cls(engine, engine, clock or _database_clock)
+        return cls(engine, engine, clock or database_clock)
 
     @property
     def is_sqlite(self) -> bool:
@@ -140,6 +142,7 @@ class Database:
             while jobs := self._gathered():
                 if jobs[-1] is _STOP:
                     self._do(jobs[:-1])
+                    self._let_go_of_connection()
                     return
                 self._do(jobs)
 
@@ -184,18 +187,28 @@ class Database:
         # is reported, never repeated (PostgreSQL's fsync lesson of 2018; security-reliability.md section 2).
         of_all = True
         try:
-            with _connected(self.writer) as connection:
-                connection.begin()
-                of_all = False
-                for batch, ours in _by_kind(jobs):
-                    results = batch(connection, [job.item for job in ours])
-                    for job, result in zip(ours, results, strict=True):
-                        job.result = result
-                of_all = True
-                connection.commit()
+            if self._connection is None:
+                self._connection = _connected(self.writer)
+            connection = self._connection
+            connection.begin()
+            of_all = False
+            for batch, ours in _by_kind(jobs):
+                results = batch(connection, [job.item for job in ours])
+                for job, result in zip(ours, results, strict=True):
+                    job.result = result
+            of_all = True
+            connection.commit()
             self.commits += 1
         except Exception as error:
+            self._let_go_of_connection()
             raise _NotCommitted(error, of_all) from error
+
+    def _let_go_of_connection(self) -> None:
+        """What it had begun is rolled back."""
+        if self._connection is not None:
+            with suppress(SQLAlchemyError):
+                self._connection.close()
+            self._connection = None
 
 
 class _NotCommitted(Exception):
@@ -219,85 +232,6 @@ def _is_passing(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _STANDOFF
-
-
-def hold(data_dir: Path) -> IO[str]:
-    """Take the data directory for this process alone: SQLite has exactly one writing process, which also does every
-    checkpoint (its WAL-reset bug before 3.51.3 needs two). Raises Unavailable when it is taken."""
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = (data_dir / "lock").open("w")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        handle.close()
-        raise Unavailable(f"Another Postroom process is using the data directory {data_dir}.") from None
-    return handle
-
-
-def migrate(engine: Engine) -> None:
-    """Bring the tables up to date, one process at a time."""
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.connect() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        connection.commit()
-
-
-# `hide_parameters`: what is written holds passwords, keys and mail, and an exception's text reaches the log.
-
-
-def _sqlite_engine(url: URL, begin: str, pool_size: int) -> Engine:
-    connect_args = {"check_same_thread": False, "cached_statements": CACHED_STATEMENTS}
-    engine = create_engine(url, hide_parameters=True, pool_size=pool_size, max_overflow=0, connect_args=connect_args)
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves, else the driver says the deferred kind
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "busy_timeout=5000",
-            "foreign_keys=ON",
-            "cache_size=-16000",
-        ):
-            connection.execute(f"PRAGMA {pragma}").close()
-
-    @event.listens_for(engine, "begin")
-    def say_begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine
-
-
-def _postgresql_engine(url: URL) -> Engine:
-    # READ COMMITTED is what SKIP LOCKED and ON CONFLICT are thought out for; a server's default may differ.
-    url = url.set(drivername="postgresql+psycopg")
-    engine = create_engine(
-        url, hide_parameters=True, isolation_level="READ COMMITTED", pool_size=READERS + 1, max_overflow=4,
-        pool_pre_ping=True,
-    )  # fmt: skip
-
-    @event.listens_for(engine, "handle_error")
-    def hide_row(context: ExceptionContext) -> None:
-        """PostgreSQL's DETAIL shows the row that it did not take."""
-        for error in (context.original_exception, context.sqlalchemy_exception):
-            if error is not None and error.args:
-                error.args = (str(error.args[0]).partition("\nDETAIL:")[0], *error.args[1:])
-
-    return engine
-
-
-def _process_clock(_connection: Connection) -> int:
-    return time.time_ns() // 1000
-
-
-def _database_clock(connection: Connection) -> int:
-    """PostgreSQL's: with several machines only one clock may decide about leases."""
-    microseconds = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
-    return int(connection.execute(microseconds).scalar_one())
 
 
 def _each_alone(connection: Connection, steps: Sequence[Callable[[Connection], T]]) -> list[T | Exception]:

@@ -1,0 +1,96 @@
+"""The engines behind `database.py`: SQLite or PostgreSQL, each set up so that what is committed stays committed."""
+
+import fcntl
+import time
+from pathlib import Path
+from typing import IO, Any
+
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, ExceptionContext
+
+from postroom.domain.problems import Unavailable
+
+READERS = 4
+CACHED_STATEMENTS = 1024  # per connection: there is one for each number of rows (rows.py)
+_MIGRATION_LOCK = 0x706F7374726F6F6D  # "postroom", for pg_advisory_lock
+
+
+def hold(data_dir: Path) -> IO[str]:
+    """Take the data directory for this process alone: SQLite has exactly one writing process, which also does every
+    checkpoint (its WAL-reset bug before 3.51.3 needs two). Raises Unavailable when it is taken."""
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = (data_dir / "lock").open("w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.close()
+        raise Unavailable(f"Another Postroom process is using the data directory {data_dir}.") from None
+    return handle
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the tables up to date, one process at a time."""
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()
+
+
+# `hide_parameters`: what is written holds passwords, keys and mail, and an exception's text reaches the log.
+
+
+def sqlite_engine(url: URL, begin: str, pool_size: int) -> Engine:
+    connect_args = {"check_same_thread": False, "cached_statements": CACHED_STATEMENTS}
+    engine = create_engine(url, hide_parameters=True, pool_size=pool_size, max_overflow=0, connect_args=connect_args)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, else the driver says the deferred kind
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "busy_timeout=5000",
+            "foreign_keys=ON",
+            "cache_size=-16000",
+        ):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def say_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def postgresql_engine(url: URL) -> Engine:
+    # READ COMMITTED is what SKIP LOCKED and ON CONFLICT are thought out for; a server's default may differ.
+    url = url.set(drivername="postgresql+psycopg")
+    engine = create_engine(
+        url, hide_parameters=True, isolation_level="READ COMMITTED", pool_size=READERS + 1, max_overflow=4,
+        pool_pre_ping=True,
+    )  # fmt: skip
+
+    @event.listens_for(engine, "handle_error")
+    def hide_row(context: ExceptionContext) -> None:
+        """PostgreSQL's DETAIL shows the row that it did not take."""
+        for error in (context.original_exception, context.sqlalchemy_exception):
+            if error is not None and error.args:
+                error.args = (str(error.args[0]).partition("\nDETAIL:")[0], *error.args[1:])
+
+    return engine
+
+
+def process_clock(_connection: Connection) -> int:
+    return time.time_ns() // 1000
+
+
+def database_clock(connection: Connection) -> int:
+    """PostgreSQL's: with several machines only one clock may decide about leases."""
+    microseconds = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+    return int(connection.execute(microseconds).scalar_one())
