@@ -27,9 +27,12 @@ class Mailbox:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
+    """A file. With a `content_id` it is a part of the HTML, which shows it as `cid:<content_id>` (RFC 2392)."""
+
     filename: str
     content_type: str
     content: bytes
+    content_id: str | None = None
 
 
 class OnDoubt(StrEnum):
@@ -60,7 +63,7 @@ class Draft:
     @property
     def recipients(self) -> tuple[Address, ...]:
         """Everyone it goes to, once each, in the order given."""
-        everyone = (mailbox.address for mailbox in (*self.to, *self.cc, *self.bcc))
+        everyone = [mailbox.address for mailbox in (*self.to, *self.cc, *self.bcc)]
         return tuple({address.folded: address for address in everyone}.values())
 
 
