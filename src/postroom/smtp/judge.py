@@ -1,7 +1,7 @@
 """The last look at a header: the finished bytes are read again, and say what was meant or are not sent.
 
-A reader of its own, which shares no code with the writer (`header.py`). Whatever slips through the checks before, a line
-break, a field or an address more than was meant, ends here.
+A reader of its own, which shares no code with the writer (`header.py`). Whatever slips through the checks before ends
+here: a line break, a field or an address more than was meant.
 """
 
 import re
