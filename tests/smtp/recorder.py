@@ -10,7 +10,7 @@ END = b"\r\n.\r\n"
 class Recorder:
     """`contents`: what came between the 354 and the final dot, still stuffed. `heard`: all octets in order.
 
-    The final dots get `answers`, one after the other, and then a 250 each.
+    The final dots get `answers`, one after the other, and then a 250 each; an empty one is the end of the connection.
     """
 
     def __init__(self, *answers: bytes) -> None:
@@ -39,7 +39,10 @@ class Recorder:
                     piece = await reader.readuntil(b"\r\n")
                     content, self.heard = content + piece, self.heard + piece
                 self.contents.append(content[2:-3])
-                writer.write(next(self._answers, b"250 2.0.0 ok\r\n"))
+                answer = next(self._answers, b"250 2.0.0 ok\r\n")
+                writer.write(answer)
+                if not answer:
+                    return
             if verb == b"QUIT":
                 return
 
