@@ -27,7 +27,7 @@ from postroom.store.queue import manage
 from postroom.store.queue.accept import Acceptance, IdempotencyKey, NewDelivery, NewMessage, accept
 from postroom.store.remembered import Remembered
 
-LARGE = 100_000  # octets of attachments from which composing leaves the event loop
+LARGE = 100_000  # characters and octets from which composing leaves the event loop
 LONGEST_IDEMPOTENCY_KEY = 255
 
 
@@ -126,7 +126,7 @@ class Mail:
         try:
             stored = await self._profile_of(tenant, draft)
             now = self._clock()
-            if sum(len(each.content) for each in draft.attachments) > LARGE:
+            if draft.size > LARGE:
                 return await asyncio.to_thread(prepare, caller, stored, draft, now)
             return prepare(caller, stored, draft, now)
         except Invalid as problem:

@@ -70,10 +70,7 @@ class Address:
 def _local_part(text: str, field: str) -> str:
     if "=?" in text:
         raise Invalid(field, "The part before the @ must not be an encoded word; write the address as it is.")
-    # Non-ASCII letters and digits stand for themselves (RFC 6531), but only in the one spelling that no other
-    # program folds to something else: look-alikes such as full-width letters are not NFKC-stable.
-    skeleton = text if text.isascii() else _skeleton(text)
-    if not _LOCAL.fullmatch(skeleton) or unicodedata.normalize("NFKC", text) != text:
+    if not _is_dot_atom(text):
         raise Invalid(
             field,
             "The part before the @ may have letters, digits, single dots and #$&'*+-/=?^_`{|}~ only; "
@@ -84,8 +81,13 @@ def _local_part(text: str, field: str) -> str:
     return text
 
 
-def _skeleton(text: str) -> str:
-    return "".join("a" if ord(c) > 127 and unicodedata.category(c)[0] in "LMN" else c for c in text)
+def _is_dot_atom(text: str) -> bool:
+    if text.isascii():
+        return bool(_LOCAL.fullmatch(text))
+    # Non-ASCII letters and digits stand for themselves (RFC 6531), but only in the one spelling that no other
+    # program folds to something else: look-alikes such as full-width letters are not NFKC-stable.
+    skeleton = "".join("a" if ord(c) > 127 and unicodedata.category(c)[0] in "LMN" else c for c in text)
+    return bool(_LOCAL.fullmatch(skeleton)) and unicodedata.is_normalized("NFKC", text)
 
 
 def domain_name(text: str, field: str = "host") -> str:

@@ -66,6 +66,11 @@ class Draft:
         everyone = [mailbox.address for mailbox in (*self.to, *self.cc, *self.bcc)]
         return tuple({address.folded: address for address in everyone}.values())
 
+    @property
+    def size(self) -> int:
+        """How much it says, roughly: characters of text and HTML, octets of attachments."""
+        return len(self.text or "") + len(self.html or "") + sum([len(each.content) for each in self.attachments])
+
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
