@@ -13,6 +13,7 @@ MOST_HEADERS = 50  # given by the caller
 LONGEST_SUBJECT = 998
 LONGEST_HEADER = 8 * 1024
 LONGEST_NAME = 255  # of a person, a file or a content type
+LONGEST_CONTENT_ID = 128
 DEFAULT_LIFE = 5 * 86_400  # seconds; RFC 5321 4.5.4.1: give up after 4 to 5 days
 LONGEST_LIFE = 30 * 86_400
 

@@ -1,8 +1,8 @@
 """From a draft to the bytes of the mail (RFC 5322). Pure: whoever composes gives the message id and the date.
 
-Our own serialiser, for two reasons: the standard library's takes fifty times as long (`bench/compose.py`), and it turns
-some display names and subjects into header fields of their own (`research/security-reliability.md` M5, M6). The tests
-read every kind of mail back with that library. Dot-stuffing is the protocol's business.
+Our own serialiser, for two reasons: the standard library's takes a hundred times as long (`bench/compose.py`), and it
+turns some display names and subjects into header fields of their own (`research/security-reliability.md` M5, M6). The
+tests read every kind of mail back with that library. Dot-stuffing is the protocol's business.
 """
 
 import re

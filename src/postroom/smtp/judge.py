@@ -12,9 +12,8 @@ from postroom.domain.message import Mailbox
 
 MOST_OCTETS = 998  # in a line, without CRLF (RFC 5322 2.1.1)
 
-Fields = NewType(
-    "Fields", bytes
-)  # whole header fields, each with its CRLF, that were judged: only this file makes them
+# Whole header fields, each with its CRLF, that were judged. Only this file makes them.
+Fields = NewType("Fields", bytes)
 
 # RFC 5322 2.2. A continuation has something to show (3.2.2), or it would read as the end.
 _FIELD = re.compile(rb"([!-9;-~]++):[ -~]*+(?:\r\n ++[!-~][ -~]*+)*+\r\n")

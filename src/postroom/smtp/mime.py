@@ -16,7 +16,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import quote
 
-from postroom.domain.message import LONGEST_NAME, MOST_ATTACHMENTS, Attachment, Draft
+from postroom.domain.message import LONGEST_CONTENT_ID, LONGEST_NAME, MOST_ATTACHMENTS, Attachment, Draft
 from postroom.domain.problems import Invalid
 from postroom.smtp.encoded import Encoded, base64_lines
 from postroom.smtp.header import cut, encoded_words, fields, one_line
@@ -36,7 +36,6 @@ _QUOTABLE = re.compile(r"[ !#-\[\]-~]*")  # of qtext, what needs no backslash (R
 # Of RFC 5322's msg-id, what stands in a cid: URL as it is (RFC 2392). The right-hand side is what mail programs can do
 # without, and callers like to.
 _CONTENT_ID = re.compile(r"[A-Za-z0-9._~+$-]+(?:@[A-Za-z0-9.-]+)?")
-_LONGEST_CONTENT_ID = 128
 
 _attachment_lines = Encoded()
 
@@ -122,10 +121,10 @@ def _check_content_ids(draft: Draft) -> None:
         if given.content_id is None:
             continue
         field = f"attachments[{at}].content_id"
-        if not _CONTENT_ID.fullmatch(given.content_id) or len(given.content_id) > _LONGEST_CONTENT_ID:
+        if not _CONTENT_ID.fullmatch(given.content_id) or len(given.content_id) > LONGEST_CONTENT_ID:
             raise Invalid(
                 field,
-                f"A content id has 1 to {_LONGEST_CONTENT_ID} letters, digits and ._~+$- with at most one @, "
+                f"A content id has 1 to {LONGEST_CONTENT_ID} letters, digits and ._~+$- with at most one @, "
                 'and no angle brackets: the HTML says src="cid:logo.png" where this says logo.png.',
             )
         if draft.html is None:
