@@ -75,6 +75,20 @@ def test_everything_that_was_said_is_in_the_mail(served: Cli, tmp_path: Path):
     assert served.ok("sandbox", "empty")["removed"] == 1
 
 
+def test_a_picture_for_the_html_is_sent_along(served: Cli, tmp_path: Path):
+    (tmp_path / "page.html").write_text('<img src="cid:logo.png">')
+    (tmp_path / "logo.png").write_bytes(b"picture")
+    found = served.ok(
+        "send", "--to", "ada@example.com", "--html-file", str(tmp_path / "page.html"),
+        "--inline", str(tmp_path / "logo.png"), "--wait",
+    )  # fmt: skip
+    assert found["state"] == "sent"
+    caught = served.ok("sandbox", "list")["messages"][0]
+    source = served("sandbox", "show", caught["id"], "--source").out
+    assert "multipart/related" in source
+    assert "Content-ID: <logo.png>" in source
+
+
 def test_the_same_idempotency_key_sends_once(served: Cli):
     mail = ("send", "--to", "one@example.com", "--text", "Hi", "--idempotency-key", "k1")
     assert served.ok(*mail) == served.ok(*mail)
@@ -120,3 +134,5 @@ def test_a_file_that_is_not_there_is_named(in_place: Cli):
     done = in_place("send", "--to", "a@example.com", "--attach", "nowhere.pdf")
     assert done.code == 1
     assert "--attach: No such file or directory: nowhere.pdf" in done.err
+    done = in_place("send", "--to", "a@example.com", "--inline", "nowhere.png")
+    assert "--inline: No such file or directory: nowhere.png" in done.err

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postroom.smtp.body import END, on_the_wire
+from postroom.smtp.session import CHUNK
 
 ENDS_OF_MESSAGE = [
     b"\r\n.\r\n",
@@ -31,6 +32,26 @@ def unstuffed(wire: bytes) -> bytes:
 def normal(content: bytes) -> bytes:
     plain = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
     return plain + b"\r\n" if plain and not plain.endswith(b"\r\n") else plain
+
+
+def octet_by_octet(content: bytes) -> bytes:
+    """The same said as plainly as it can be: the reference."""
+    wire, at_start, ends = bytearray(), True, True  # `ends`: the last thing written was a line end
+    at = 0
+    while at < len(content):
+        octet = content[at]
+        at += 1
+        if octet in b"\r\n":
+            if octet == 13 and content[at : at + 1] == b"\n":
+                at += 1
+            wire += b"\r\n"
+            at_start = ends = True
+            continue
+        if octet == 46 and at_start:
+            wire += b"."
+        wire.append(octet)
+        at_start = ends = False
+    return bytes(wire if ends else wire + b"\r\n")
 
 
 def test_a_content_in_order_goes_out_as_it_is():
@@ -61,3 +82,14 @@ def test_whatever_goes_in_one_message_comes_out(content):
     assert whole.count(b"\r\n.\r\n") == 1
     assert whole.replace(b"\r\n", b"").count(b"\r") == whole.replace(b"\r\n", b"").count(b"\n") == 0
     assert unstuffed(wire) == normal(content)
+
+
+@given(TRICKY)
+def test_it_is_what_the_plain_reference_makes(content):
+    assert on_the_wire(content) == octet_by_octet(content)
+
+
+@given(st.lists(st.sampled_from([b"\r", b"\n", b".", b"a", b"\r\n."]), max_size=12).map(b"".join), st.integers(-20, 20))
+def test_where_a_chunk_ends_makes_no_difference(tricky, off):
+    content = b"x" * (CHUNK + off) + tricky + b"x" * CHUNK + tricky
+    assert on_the_wire(content) == octet_by_octet(content)

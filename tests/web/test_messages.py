@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from postroom.store import messages
+from postroom.web import bodies
 from serving import House
 
 MAIL = {"to": ["ann@email.com"], "subject": "Hello", "text": "It works."}
@@ -93,6 +95,23 @@ async def test_a_list_has_1_to_500_mails(house: House, count: int):
         ({"attachments": [{"filename": "a", "content": "%%%"}]}, "attachments[0].content"),
         ({"attachments": [{"filename": "a\n", "content": ""}]}, "attachments[0].filename"),
         ({"attachments": [{"filename": "a", "content": "", "content_type": "text"}]}, "attachments[0].content_type"),
+        ({"attachments": [{"filename": "a", "content": "QQ"}]}, "attachments[0].content"),
+        ({"attachments": [{"filename": "a", "content": "Q Q="}]}, "attachments[0].content"),
+        ({"attachments": [{"filename": "a", "content": 7}]}, "attachments[0].content"),
+        ({"attachments": [{"filename": "a"}]}, "attachments[0].content"),
+        ({"attachments": [{"filename": "a", "path": "/etc/passwd"}]}, "attachments[0].content"),
+        ({"attachments": [{"filename": "a", "content": "", "path": "/etc/passwd"}]}, "attachments[0].path"),
+        ({"attachments": [{"filename": "a", "content": "", "href": "http://x.example"}]}, "attachments[0].href"),
+        ({"attachments": [{"filename": "a", "content": "", "content_id": "a"}]}, "attachments[0].content_id"),
+        (
+            {"html": "x", "attachments": [{"filename": "a", "content": "", "content_id": "<a>"}]},
+            "attachments[0].content_id",
+        ),
+        (
+            {"html": "x", "attachments": [{"filename": "a", "content": "", "content_id": "a"}] * 2},
+            "attachments[1].content_id",
+        ),
+        ({"attachments": [{"filename": "a", "content": ""}] * 51}, "attachments"),
         ({"profile": 77}, "profile"),
         ({"expires_in": 0}, "expires_in"),
         ({"expires_in": 99_999_999}, "expires_in"),
@@ -162,6 +181,31 @@ async def test_a_full_mail_is_taken(house: House):
     assert answer.status_code == 202
     shown = (await house.client.get(f"/v1/messages/{answer.json()['id']}", headers=house.admin)).json()
     assert (shown["from"], shown["on_doubt"], len(shown["deliveries"])) == ("shop@email.com", "hold", 3)
+
+
+async def test_a_picture_in_the_html_is_kept_where_the_html_finds_it(house: House):
+    logo = {"filename": "logo.png", "content_type": "image/png", "content": "iVBORw==", "content_id": "logo.png"}
+    body = MAIL | {"html": '<img src="cid:logo.png">', "attachments": [logo]}
+    message = (await send(house, body)).json()["id"]
+    content = await house.postroom.database.read(lambda connection: messages.content(connection, message))
+    assert content is not None
+    assert b"Content-Type: multipart/related" in content
+    assert b"Content-ID: <logo.png>" in content
+
+
+async def test_a_mail_of_25_mib_is_taken(house: House):
+    octets = 25 * 1024 * 1024
+    file = {"filename": "a", "content": base64.b64encode(bytes(octets)).decode()}
+    answer = await send(house, MAIL | {"attachments": [file]})
+    assert answer.status_code == 202, answer.text
+    assert (await stored(house))[0]["size"] > octets * 4 // 3
+
+
+async def test_a_request_that_is_too_large_is_told_what_may_be_sent(house: House):
+    answer = await send(house, MAIL | {"text": "x" * (bodies.MAIL_OCTETS + 1)})
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    assert "40 MiB" in answer.json()["detail"]
+    assert await stored(house) == []
 
 
 async def test_without_a_sender_anywhere_the_from_field_is_asked_for(house: House):

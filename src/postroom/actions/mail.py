@@ -5,6 +5,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -35,7 +36,7 @@ from postroom.store.queue.accept import (
 )  # fmt: skip
 from postroom.store.remembered import Remembered
 
-LARGE = 100_000  # octets of attachments from which composing leaves the event loop
+LARGE = 100_000  # characters and octets from which composing leaves the event loop
 LONGEST_IDEMPOTENCY_KEY = 255
 
 Ready = tuple[StoredProfile, NewMessage]  # with the settings that it goes out by
@@ -170,7 +171,7 @@ class Mail:
         try:
             stored = await self._profile_of(tenant, draft)
             now = self._clock()
-            if sum(len(each.content) for each in draft.attachments) > LARGE:
+            if draft.size > LARGE:
                 return stored, await asyncio.to_thread(prepare, caller, stored, draft, now)
             return stored, prepare(caller, stored, draft, now)
         except Invalid as problem:
@@ -192,6 +193,7 @@ def prepare(caller: Caller, stored: StoredProfile, draft: Draft, now: int) -> Ne
     """The message as it will be kept: filtered, addressed, composed. Message-ID and Date are fixed here for good."""
     settings = stored.settings
     sender = _sender(settings, draft)
+    from_address = str(sender.address)
     message_id = new_id(now)
     content = compose(
         draft,
@@ -203,16 +205,19 @@ def prepare(caller: Caller, stored: StoredProfile, draft: Draft, now: int) -> Ne
     return NewMessage(
         id=message_id, tenant_id=stored.tenant_id, profile_id=stored.id, lane=stored.lane, queued_at=now,
         expires_at=now + draft.life * SECOND, on_doubt=draft.on_doubt,
-        envelope_sender=settings.mail_from or str(sender.address), header_from=str(sender.address),
+        envelope_sender=settings.mail_from or from_address, header_from=from_address,
         subject=draft.subject, content=content, key_id=caller.key_id,
-        deliveries=tuple(_delivery(settings, address) for address in draft.recipients),
+        deliveries=_deliveries(settings, draft.recipients),
     )  # fmt: skip
 
 
-def _delivery(settings: Profile, address: Address) -> NewDelivery:
-    if recipient_filter(settings.recipient_filter).allows(address):
-        return NewDelivery(str(address), State.WAITING)
-    return NewDelivery(str(address), State.FILTERED, filtered_note(settings))
+def _deliveries(settings: Profile, recipients: Sequence[Address]) -> tuple[NewDelivery, ...]:
+    wanted = recipient_filter(settings.recipient_filter)
+    return tuple([
+        NewDelivery(str(address), State.WAITING) if wanted.allows(address)
+        else NewDelivery(str(address), State.FILTERED, filtered_note(settings))
+        for address in recipients
+    ])  # fmt: skip
 
 
 def filtered_note(settings: Profile) -> str:
@@ -224,20 +229,25 @@ def _sender(settings: Profile, draft: Draft) -> Mailbox:
         return draft.sender
     if settings.sender_address is None:
         raise Invalid("from", "The profile names no sender: give a from address, or set the profile's sender.")
-    return Mailbox(Address.parse(settings.sender_address), settings.sender_name)
+    return _profiles_own(settings.sender_address, settings.sender_name)
 
 
 def _reply_to(settings: Profile) -> Mailbox | None:
     if settings.reply_to_address is None:
         return None
-    return Mailbox(Address.parse(settings.reply_to_address), settings.reply_to_name)
+    return _profiles_own(settings.reply_to_address, settings.reply_to_name)
+
+
+@lru_cache(maxsize=256)
+def _profiles_own(address: str, name: str | None) -> Mailbox:
+    return Mailbox(Address.parse(address), name)
 
 
 def _receipt(new: NewMessage) -> dict[str, object]:
     return {
         "id": new.id,
-        "state": summary([each.state for each in new.deliveries]).value,
-        "deliveries": [{"recipient": each.recipient, "state": each.state.value} for each in new.deliveries],
+        "state": summary([each.state for each in new.deliveries]),
+        "deliveries": [{"recipient": each.recipient, "state": each.state} for each in new.deliveries],
     }
 
 

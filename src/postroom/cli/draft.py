@@ -30,6 +30,9 @@ class Draft:
     sender: Annotated[str | None, typer.Option("--from", metavar=_MAILBOX, help="Else the profile's sender.")] = None
     reply_to: Annotated[str | None, typer.Option(metavar=_MAILBOX)] = None
     attach: Annotated[list[str] | None, typer.Option(metavar="FILE", help="Give it several times.")] = None
+    inline: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help='A picture in the HTML: <img src="cid:NAME OF THE FILE">.')
+    ] = None
     profile: Annotated[int | None, typer.Option(metavar="ID", help="Else the tenant's default profile.")] = None
     expires_in: Annotated[
         int | None, typer.Option(parser=seconds, metavar="DURATION", help="Give up after this long: 2h, 3d; else 5d.")
@@ -44,7 +47,7 @@ class Draft:
             "text": self._text(), "html": read_text(self.html_file, "--html-file") if self.html_file else None,
             "from": _mailbox(self.sender) if self.sender else None,
             "reply_to": _mailbox(self.reply_to) if self.reply_to else None,
-            "attachments": [_attachment(path) for path in self.attach or ()],
+            "attachments": [*(_attachment(path) for path in self.attach or ()), *map(_inline, self.inline or ())],
             "profile": self.profile, "expires_in": self.expires_in,
         }  # fmt: skip
         return {name: value for name, value in said.items() if value not in (None, [])}
@@ -68,8 +71,12 @@ def _mailbox(text: str) -> dict[str, str | None]:
     return {"address": named["address"].strip(), "name": named["name"] or None}
 
 
-def _attachment(path: str) -> dict[str, str]:
-    content = base64.b64encode(read_bytes(path, "--attach")).decode("ascii")
+def _inline(path: str) -> dict[str, str]:
+    return _attachment(path, "--inline") | {"content_id": Path(path).name}
+
+
+def _attachment(path: str, option: str = "--attach") -> dict[str, str]:
+    content = base64.b64encode(read_bytes(path, option)).decode("ascii")
     kind, encoding = mimetypes.guess_type(path)
     kind = kind if kind and not encoding else "application/octet-stream"  # report.txt.gz is no text
     return {"filename": Path(path).name, "content_type": kind, "content": content}

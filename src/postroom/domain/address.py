@@ -9,6 +9,7 @@ because two parsers read them in two ways (`research/security-reliability.md` C4
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 import idna
 
@@ -46,7 +47,8 @@ class Address:
         if "@" in domain:
             raise Invalid(field, "An address has exactly one @; give one address per entry.")
         address = cls(_local_part(local, field), domain_name(domain, field))
-        if len(str(address).encode()) > ADDRESS_OCTETS:
+        # What is ASCII has not become longer.
+        if not text.isascii() and len(str(address).encode()) > ADDRESS_OCTETS:
             raise Invalid(field, f"The address is longer than {ADDRESS_OCTETS} octets.")
         return address
 
@@ -68,10 +70,7 @@ class Address:
 def _local_part(text: str, field: str) -> str:
     if "=?" in text:
         raise Invalid(field, "The part before the @ must not be an encoded word; write the address as it is.")
-    # Non-ASCII letters and digits stand for themselves (RFC 6531), but only in the one spelling that no other
-    # program folds to something else: look-alikes such as full-width letters are not NFKC-stable.
-    skeleton = "".join("a" if ord(c) > 127 and unicodedata.category(c)[0] in "LMN" else c for c in text)
-    if not _LOCAL.fullmatch(skeleton) or unicodedata.normalize("NFKC", text) != text:
+    if not _is_dot_atom(text):
         raise Invalid(
             field,
             "The part before the @ may have letters, digits, single dots and #$&'*+-/=?^_`{|}~ only; "
@@ -82,8 +81,25 @@ def _local_part(text: str, field: str) -> str:
     return text
 
 
+def _is_dot_atom(text: str) -> bool:
+    if text.isascii():
+        return bool(_LOCAL.fullmatch(text))
+    # Non-ASCII letters and digits stand for themselves (RFC 6531), but only in the one spelling that no other
+    # program folds to something else: look-alikes such as full-width letters are not NFKC-stable.
+    skeleton = "".join("a" if ord(c) > 127 and unicodedata.category(c)[0] in "LMN" else c for c in text)
+    return bool(_LOCAL.fullmatch(skeleton)) and unicodedata.is_normalized("NFKC", text)
+
+
 def domain_name(text: str, field: str = "host") -> str:
     """A domain name as lower-case A-labels (RFC 5890). Raises Invalid(field). One label (`localhost`) is enough."""
+    try:
+        return _domain_name(text)
+    except Invalid as problem:
+        raise Invalid(field, problem.message) from None
+
+
+@lru_cache(maxsize=4096)  # many addresses are of few domains
+def _domain_name(text: str) -> str:
     # Only ASCII is folded: U+212A (Kelvin) lower-cased would become an ASCII "k".
     name = text.lower() if text.isascii() else _CAPITALS.sub(lambda found: found[0].lower(), text)
     if not name.isascii():
@@ -92,20 +108,20 @@ def domain_name(text: str, field: str = "host") -> str:
             # Strict: only the full stop separates labels.
             name = idna.encode(name, strict=True).decode()
         except (idna.IDNAError, UnicodeError):
-            raise Invalid(field, "The domain is not a valid internationalised domain name.") from None
+            raise Invalid("", "The domain is not a valid internationalised domain name.") from None
     if len(name) > 253 or not _DOMAIN.fullmatch(name):
-        raise Invalid(field, "The domain may have letters, digits, hyphens and dots only, 63 characters a label.")
+        raise Invalid("", "The domain may have letters, digits, hyphens and dots only, 63 characters a label.")
     if name.rpartition(".")[2].isdigit():
-        raise Invalid(field, "The domain must be a name, not a number or an IP address.")
+        raise Invalid("", "The domain must be a name, not a number or an IP address.")
     if "xn--" in name:
-        _check_a_labels(name, field)
+        _check_a_labels(name)
     return name
 
 
-def _check_a_labels(name: str, field: str) -> None:
+def _check_a_labels(name: str) -> None:
     for label in name.split("."):
         if label.startswith("xn--"):
             try:
                 idna.ulabel(label)
             except (idna.IDNAError, UnicodeError):
-                raise Invalid(field, "The domain has an xn-- label that decodes to no valid name.") from None
+                raise Invalid("", "The domain has an xn-- label that decodes to no valid name.") from None

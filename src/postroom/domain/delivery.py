@@ -179,8 +179,10 @@ def rest(scope: Scope, failures: int, dice: float) -> int:
 
 def summary(states: "list[State]") -> State:
     """One state for a whole message: the most alive of its deliveries, else the worst end."""
-    order = (
-        State.IN_DOUBT, State.CLAIMED, State.WAITING, State.HELD,
-        State.REFUSED, State.EXPIRED, State.CANCELLED, State.SENT, State.FILTERED,
-    )  # fmt: skip
-    return next((state for state in order if state in states), State.FILTERED)
+    return next((state for state in _MOST_ALIVE_FIRST if state in states), State.FILTERED)
+
+
+_MOST_ALIVE_FIRST = (
+    State.IN_DOUBT, State.CLAIMED, State.WAITING, State.HELD,
+    State.REFUSED, State.EXPIRED, State.CANCELLED, State.SENT, State.FILTERED,
+)  # fmt: skip

@@ -13,6 +13,7 @@ MOST_HEADERS = 50  # given by the caller
 LONGEST_SUBJECT = 998
 LONGEST_HEADER = 8 * 1024
 LONGEST_NAME = 255  # of a person, a file or a content type
+LONGEST_CONTENT_ID = 128
 DEFAULT_LIFE = 5 * 86_400  # seconds; RFC 5321 4.5.4.1: give up after 4 to 5 days
 LONGEST_LIFE = 30 * 86_400
 
@@ -27,9 +28,12 @@ class Mailbox:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
+    """A file. With a `content_id` it is a part of the HTML, which shows it as `cid:<content_id>` (RFC 2392)."""
+
     filename: str
     content_type: str
     content: bytes
+    content_id: str | None = None
 
 
 class OnDoubt(StrEnum):
@@ -60,8 +64,13 @@ class Draft:
     @property
     def recipients(self) -> tuple[Address, ...]:
         """Everyone it goes to, once each, in the order given."""
-        everyone = (mailbox.address for mailbox in (*self.to, *self.cc, *self.bcc))
+        everyone = [mailbox.address for mailbox in (*self.to, *self.cc, *self.bcc)]
         return tuple({address.folded: address for address in everyone}.values())
+
+    @property
+    def size(self) -> int:
+        """How much it says, roughly: characters of text and HTML, octets of attachments."""
+        return len(self.text or "") + len(self.html or "") + sum([len(each.content) for each in self.attachments])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The header of a message or of a part: its fields checked, encoded and folded, and the finished bytes looked at again.
+"""The header of a message or of a part: its fields checked, encoded and folded. `judge.py` reads the bytes again.
 
 What callers give is literal text. It is never read as RFC 2047: what a reader could decode to something else
 (`=?utf-8?q?hi=0d=0aBcc:_x?=`) is encoded once more, so that it shows as it was given.
@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from postroom.domain.message import LONGEST_NAME, Mailbox
 from postroom.domain.problems import Invalid
+from postroom.smtp.judge import Fields, judged, judged_people
 
-MOST_OCTETS = 998  # in a line, without CRLF (RFC 5322 2.1.1)
 LINE = 78  # where folding is possible (RFC 5322 2.1.1)
 ENCODED_WORD = 75  # RFC 2047 section 2
 _FIRST_WORD = 60  # an encoded word that still fits behind "Reply-To: "
@@ -26,13 +26,7 @@ _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+(?: [A-Za-z0-9!#$%&'*+\-/=
 # RFC 2047 section 5 (3): what may stand for itself in an encoded word of a display name; "_" is a space (4.2).
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/ ")
 _Q = tuple("_" if c == 32 else chr(c) if chr(c) in _PLAIN else f"={c:02X}" for c in range(256))
-
-# RFC 5322 2.2, with UTF-8 as in RFC 6532. A continuation has something to show (3.2.2), or it would read as the end.
-_FIELD = re.compile(rb"\r\n([!-9;-~]++):[ -~\x80-\xff]*+(?:\r\n ++[!-~\x80-\xff][ -~\x80-\xff]*+)*+")
-
-
-class HeaderUnsafe(Exception):
-    """The finished header is not the one that was meant. It is a fault of ours, and nothing may be sent."""
+_SHORT = "".join(sorted(_PLAIN)).encode()
 
 
 def one_line(text: str, field: str, longest: int) -> str:
@@ -51,22 +45,36 @@ def unstructured(name: str, text: str, longest_word: int = _LONGEST_WORD) -> str
     return folded(name, text)
 
 
-def mailboxes(name: str, boxes: Sequence[Mailbox], field: str) -> str:
-    """The value of an address field (RFC 5322 3.6.3). Problems are about `field[0].name`, `field[1].name`…"""
-    return folded(name, ", ".join([_mailbox(box, f"{field}[{at}].name") for at, box in enumerate(boxes)]))
+def fields(values: Mapping[str, str]) -> Fields:
+    """The fields as bytes. Raises HeaderUnsafe unless they say just that."""
+    return judged("".join([f"{name}: {value}\r\n" for name, value in values.items()]).encode(), tuple(values))
 
 
-def mailbox(name: str, box: Mailbox, field: str) -> str:
-    """The value of a field with one address, `name <address>`. Raises Invalid(field.name)."""
-    return folded(name, _mailbox(box, f"{field}.name"))
+def mailboxes(name: str, boxes: Sequence[Mailbox], field: str) -> Fields:
+    """An address field (RFC 5322 3.6.3). Raises Invalid, about `field[0].name`, `field[1].name`…"""
+    shown = []
+    for at, box in enumerate(boxes):
+        try:
+            shown.append(_mailbox(box))
+        except Invalid as problem:
+            raise problem.inside(f"{field}[{at}]") from None
+    return judged_people(f"{name}: {folded(name, ', '.join(shown))}\r\n".encode(), name, boxes)
 
 
-def _mailbox(box: Mailbox, field: str) -> str:
+def mailbox(name: str, box: Mailbox, field: str) -> Fields:
+    """A field with one address, `name <address>`. Raises Invalid(field.name)."""
+    try:
+        return judged_people(f"{name}: {folded(name, _mailbox(box))}\r\n".encode(), name, (box,))
+    except Invalid as problem:
+        raise problem.inside(field) from None
+
+
+def _mailbox(box: Mailbox) -> str:
     # The address is a parsed one, so only the name can be wrong.
     address = f"{box.address.local}@{box.address.domain}"
     if not box.name:
         return address
-    name = one_line(box.name, field, LONGEST_NAME)
+    name = one_line(box.name, "name", LONGEST_NAME)
     return f"{_phrase(name)} <{address}>" if name else address
 
 
@@ -80,7 +88,7 @@ def must_encode(text: str, longest_word: int) -> bool:
 def encoded_words(text: str, first: int = _FIRST_WORD) -> list[str]:
     """RFC 2047 words of whole characters that show as `text`. The first is at most `first` long if that is enough."""
     raw = text.encode()
-    q_length = sum([len(_Q[octet]) for octet in raw])
+    q_length = len(raw) + 2 * len(raw.translate(None, _SHORT))
     if q_length * 3 <= len(raw) * 4:
         length, room, rest = q_length, first - 12, ENCODED_WORD - 12
         write, width = _q_word, lambda char: sum([len(_Q[octet]) for octet in char.encode()])
@@ -122,20 +130,6 @@ def folded(name: str, text: str) -> str:
         pieces.append(word)
         used += len(word)
     return "".join(pieces).removeprefix(" ")
-
-
-def block(fields: Mapping[str, str]) -> bytes:
-    """The fields and the blank line after them. Raises HeaderUnsafe unless the bytes say just that."""
-    # Written and judged with the line break that comes before the first field, so that all fields look alike.
-    written = "".join([f"\r\n{name}: {value}" for name, value in fields.items()]).encode() + b"\r\n\r\n"
-    *others, end = pieces = _FIELD.split(written)  # what is between fields, a name, what is between fields, a name…
-    if end != b"\r\n\r\n" or any(others[::2]):
-        raise HeaderUnsafe("a line of the header is no header field")
-    if pieces[1::2] != [name.encode() for name in fields]:
-        raise HeaderUnsafe("the header has other fields than were meant")
-    if len(written) > MOST_OCTETS and max(map(len, written.split(b"\r\n"))) > MOST_OCTETS:
-        raise HeaderUnsafe("a line of the header is too long")
-    return written[2:]
 
 
 def _phrase(name: str) -> str:

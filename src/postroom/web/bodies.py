@@ -21,7 +21,7 @@ async def read(request: Request, most: int) -> bytes:
     """The body. Raises TooLarge as soon as it is, without reading the rest."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > most:
-        raise TooLarge(f"The request body may have at most {most} octets.")
+        raise _too_large(most)
     chunks, size, more = [], 0, True
     while more:
         message = await request.receive()
@@ -30,10 +30,15 @@ async def read(request: Request, most: int) -> bytes:
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > most:
-            raise TooLarge(f"The request body may have at most {most} octets.")
+            raise _too_large(most)
         chunks.append(chunk)
         more = message.get("more_body", False)
     return b"".join(chunks)
+
+
+def _too_large(most: int) -> TooLarge:
+    size = f"{most // 2**20} MiB" if most >= 2**20 else f"{most // 1024} KiB"
+    return TooLarge(f"The request body may have at most {size}; base64 makes a file a third larger. Send less at once.")
 
 
 def parse(model: type[BaseModel] | TypeAdapter[T], raw: bytes) -> Any:

@@ -112,22 +112,27 @@ def _draft(body: MessageBody) -> Draft:
         sender=_mailbox(body.sender, "from") if body.sender else None,
         reply_to=_mailbox(body.reply_to, "reply_to") if body.reply_to else None,
         headers=body.headers,
-        attachments=tuple(Attachment(each.filename, each.content_type, each.content) for each in body.attachments),
+        attachments=tuple([_attachment(each) for each in body.attachments]),
         profile=body.profile,
         life=body.expires_in,
         on_doubt=body.on_doubt,
     )
-    if not 1 <= len(draft.recipients) <= MOST_RECIPIENTS:
+    named = len(draft.to) + len(draft.cc) + len(draft.bcc)
+    if not named or (named > MOST_RECIPIENTS and len(draft.recipients) > MOST_RECIPIENTS):
         raise Invalid("to", f"A message needs 1 to {MOST_RECIPIENTS} recipients in to, cc and bcc together.")
     return draft
 
 
 def _mailboxes(given: list[MailboxBody], field: str) -> tuple[Mailbox, ...]:
-    return tuple(_mailbox(each, f"{field}[{n}]") for n, each in enumerate(given))
+    return tuple([_mailbox(each, f"{field}[{n}]") for n, each in enumerate(given)])
 
 
 def _mailbox(given: MailboxBody, field: str) -> Mailbox:
     return Mailbox(Address.parse(given.address, field), given.name)
+
+
+def _attachment(given: AttachmentBody) -> Attachment:
+    return Attachment(given.filename, given.content_type, given.content, given.content_id)
 
 
 def _message(read: MessageRead, *, with_tries: bool = False) -> MessageOut:

@@ -204,6 +204,7 @@ class AttachmentBody(In):
     filename: str = Field(min_length=1, max_length=255)
     content_type: str = "application/octet-stream"
     content: Base64
+    content_id: str | None = Field(None, description="A part of the HTML, which shows it as `cid:` and this id.")
 
 
 class MessageBody(In):
