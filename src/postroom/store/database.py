@@ -73,6 +73,7 @@ class Database:
         self._closing = False
         self._jobs: deque[Any] = deque()
         self._work = threading.Event()
+        self._calling: asyncio.AbstractEventLoop | None = None  # the one that is about to call the writer
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._thread = threading.Thread(target=self._write_until_stopped, name="writer", daemon=True)
         self._thread.start()
@@ -117,6 +118,14 @@ class Database:
             loop.call_soon(done, Unavailable("Postroom is stopping: try again in a moment."))
             return
         self._jobs.append(_Job(batch, item, loop, done))
+        if self._calling is not loop:
+            self._calling = loop
+            loop.call_soon(self._call_writer)
+
+    def _call_writer(self) -> None:
+        """When everything else that could be done just now has been: so the transaction is for all of it, and writer
+        and event loop wrestle less for the interpreter lock."""
+        self._calling = None
         self._work.set()
 
     async def close(self) -> None:
@@ -139,12 +148,14 @@ class Database:
         while True:
             self._work.wait()
             self._work.clear()  # before looking, so that what comes now is seen or wakes us again
-            while jobs := self._gathered():
-                if jobs[-1] is _STOP:
-                    self._do(jobs[:-1])
-                    self._let_go_of_connection()
-                    return
-                self._do(jobs)
+            jobs = self._gathered()
+            if jobs and jobs[-1] is _STOP:
+                self._do(jobs[:-1])
+                self._let_go_of_connection()
+                return
+            if len(jobs) == MOST_PER_COMMIT:
+                self._work.set()  # there may be more
+            self._do(jobs)
 
     def _gathered(self) -> list[Any]:
         """What has come in, at most a commit's worth, ending with _STOP if that was among it."""
