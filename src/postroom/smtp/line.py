@@ -39,6 +39,7 @@ class Line(asyncio.BufferedProtocol):
         self.tls: str | None = None  # version and cipher
         self.is_full = False
         self._listener = listener
+        self._is_lost = False
         self._buffer = memoryview(bytearray(BUFFER))
         self._transport: asyncio.Transport | None = None
 
@@ -59,6 +60,8 @@ class Line(asyncio.BufferedProtocol):
                 ssl_shutdown_timeout=PATIENCE_WITH_SHUTDOWN,
             )
         except (OSError, ValueError) as error:  # ValueError: a name that no certificate can have
+            self.abort()
+            self.connection_lost(None)  # asyncio forgets to say so when a handshake took too long
             return tls.explain(error, profile)
         self._use(cast(asyncio.Transport, secured))
         facts = tls.facts(cast(ssl.SSLObject, self._open_transport.get_extra_info("ssl_object")))
@@ -108,7 +111,9 @@ class Line(asyncio.BufferedProtocol):
         self._listener.has_room()
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        self._listener.lost()
+        if not self._is_lost:
+            self._is_lost = True
+            self._listener.lost()
 
 
 def _peer(connection: socket.socket) -> tuple[str, str]:
