@@ -1,9 +1,9 @@
 """What a row of the table of hostile relays says.
 
-What the relay does, and how an attempt to deliver ends. A check of the settings ends at the same step with the same code,
-unless that step comes after the recipient, where a check has long said goodbye: then it passes, or unless `check` says
-otherwise. Each row is run without TLS, with STARTTLS and with TLS from the start, unless `over` says otherwise; with TLS
-there is a login too, so that there is a password to lose.
+What the relay does, and how an attempt to deliver ends. A check of the settings ends at the same step with the same
+code, unless that step comes after the recipient, where a check has long said goodbye: then it passes, or unless `check`
+says otherwise. Each row is run without TLS, with STARTTLS and with TLS from the start, unless `over` says otherwise;
+with TLS there is a login too, so that there is a password to lose.
 """
 
 from collections.abc import Mapping

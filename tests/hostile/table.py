@@ -170,6 +170,8 @@ TABLE: list[Row] = [
     *(Row(18, f"cut in the middle of the answer to {moment}", at(moment, moods.breaks_off_in_the_reply),
           in_doubt("lost") if stage is Stage.DOT else relay_temp("connection.lost", stage), over=where(moment))
       for moment, stage in SILENCE[4:]),
+    Row(18, "cut right behind the answer to EHLO", at("EHLO", moods.says_then_hangs_up(EHLO)),
+        relay_temp("connection.lost", S), over=(PLAIN,)),
     Row(18, "reset after dot", at("dot", moods.resets), in_doubt("lost")),
     Row(18, "cut inside the body", at("body", cuts_in_body), message_temp("connection.lost", D), content=BIG),
     # H20: four recipients, four ends. (What the queue makes of them: test_worker.py.)
@@ -186,7 +188,8 @@ TABLE: list[Row] = [
       for said in HOSTILE_REPLIES for moment, stage in [("MAIL", S), ("dot", Stage.DOT)]),
     # H22: dirt, wherever the relay's words are kept.
     Row(22, "dirt in the greeting and EHLO",
-        good(greeting=dirty(220), EHLO=EHLO.replace(b"250 AUTH", b"250-" + DIRTY + b"\r\n250 AUTH")), SENT, over=(PLAIN, TLS)),
+        good(greeting=dirty(220), EHLO=EHLO.replace(b"250 AUTH", b"250-" + DIRTY + b"\r\n250 AUTH")), SENT,
+        over=(PLAIN, TLS)),
     Row(22, "dirt in the answer to AUTH", at("AUTH", dirty(535)), config("auth.rejected", A), over=ENCRYPTED),
     Row(22, "dirt in the answer to MAIL", at("MAIL", dirty(451)), message_temp("sender.deferred", S)),
     Row(22, "dirt in the answer to RCPT", at("RCPT", dirty(550)), recipient_permanent("recipient.refused")),

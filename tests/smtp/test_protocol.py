@@ -16,7 +16,7 @@ from postroom.domain.message import Envelope
 from postroom.domain.profile import Auth, Profile, Security
 from postroom.domain.secret import Secret
 from postroom.smtp.command import Unsendable, command, path
-from postroom.smtp.opening import opening
+from postroom.smtp.opening import opening, parting
 from postroom.smtp.protocol import Protocol
 from postroom.smtp.reach import Reach
 from postroom.smtp.route import Route
@@ -140,6 +140,17 @@ def test_login_step_by_step():
     )
     assert protocol.is_idle
     assert "dGFuc3RhYWY=" not in str(protocol.transcript)
+
+
+@pytest.mark.parametrize("why", Interruption)
+def test_a_dialogue_on_a_connection_that_has_gone_ends_before_it_begins(why):
+    protocol = opened()
+    protocol.interrupt(why)
+    protocol.start(parting())
+    assert protocol.failure is not None
+    assert protocol.failure.code == why.value[0]
+    assert not protocol.in_dialogue
+    assert protocol.to_send() == b""
 
 
 def test_a_login_that_never_ends_is_cancelled():

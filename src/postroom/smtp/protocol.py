@@ -43,6 +43,7 @@ class Protocol:
         self._unsaid: deque[tuple[Transaction, bytes]] = deque()
         self._awaited: deque[Transaction] = deque()
         self._finished: list[Transaction] = []
+        self._broken_by = Interruption.LOST
         self._unwritten = 0  # of the awaited replies, how many are to commands that are still in `_out`
 
     # What the driver asks.
@@ -130,9 +131,12 @@ class Protocol:
     # What it is told to do.
 
     def start(self, dialogue: Dialogue[Capabilities] | Dialogue[None]) -> None:
-        """Begin a dialogue; only while idle."""
+        """Begin a dialogue; only while idle. On a connection that has gone meanwhile it ends at once."""
         self._dialogue = dialogue
-        self._go_on(None)
+        if self.is_over:
+            self._stop(verdict.interrupted(self._broken_by, self.stage))
+        else:
+            self._go_on(None)
 
     def begin(self, transaction: Transaction) -> None:
         """Say its commands as soon as the relay may hear them; it ends among the finished."""
@@ -299,6 +303,7 @@ class Protocol:
     def _break_off(self, why: Interruption, *, limit: bool = False) -> None:
         """Nothing more is said or heard: everything that is under way ends in the phase where it is."""
         self.is_over = True
+        self._broken_by = why
         under_way = [*self._awaited, self.body_due, *(owner for owner, _ in self._unsaid)]
         self._awaited.clear()
         self._unsaid.clear()
