@@ -3,6 +3,8 @@
 H16, H19, H25, H31–H33, H37, H38 and H40 are about more than one connection or one answer: the files beside this one.
 """
 
+from dataclasses import replace
+
 from hostile.moods import (
     DIRTY,
     EHLO,
@@ -132,6 +134,8 @@ TABLE: list[Row] = [
         over=(STARTTLS,), timeouts=QUICK),
     Row(12, "handshake stalls", at("connect", does_not_go_on), relay_temp("tls.handshake", T), over=(TLS,),
         timeouts=QUICK),
+    Row(12, "handshake stalls until the attempt is over", at("connect", does_not_go_on),
+        relay_temp("attempt.timeout", Stage.CONNECT), over=(TLS,), timeouts=replace(QUICK, reply=9)),
     Row(12, "plain SMTP where TLS is due", at("connect", says_and_does_not_go_on(b"220 hello\r\n")),
         config("tls.handshake", T), over=(TLS,)),
     # H13: one reply too many, then a 550.

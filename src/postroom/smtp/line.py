@@ -50,6 +50,7 @@ class Line(asyncio.BufferedProtocol):
 
     async def encrypt(self, profile: Profile, seconds: float) -> TlsFacts | Failure:
         """Begin TLS: from the start and after STARTTLS it is the same handshake, verified in the same way."""
+        secured = None
         try:
             secured = await asyncio.get_running_loop().start_tls(
                 self._open_transport,
@@ -60,9 +61,11 @@ class Line(asyncio.BufferedProtocol):
                 ssl_shutdown_timeout=PATIENCE_WITH_SHUTDOWN,
             )
         except (OSError, ValueError) as error:  # ValueError: a name that no certificate can have
-            self.abort()
-            self.connection_lost(None)  # asyncio forgets to say so when a handshake took too long
             return tls.explain(error, profile)
+        finally:
+            if secured is None:
+                self.abort()
+                self.connection_lost(None)  # asyncio says nothing when a handshake took too long, by its clock or ours
         self._use(cast(asyncio.Transport, secured))
         facts = tls.facts(cast(ssl.SSLObject, self._open_transport.get_extra_info("ssl_object")))
         self.tls = f"{facts['version']} {facts['cipher']}"
