@@ -67,11 +67,6 @@ def drips(answer: bytes) -> Act:
     return act
 
 
-async def does_not_go_on(visit: Visit) -> None:
-    """H9: the connection stands, and no byte of a TLS handshake ever comes."""
-    await asyncio.sleep(30)
-
-
 def says_and_does_not_go_on(answer: bytes) -> Act:
     async def act(visit: Visit) -> None:
         await visit.say(answer)

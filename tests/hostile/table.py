@@ -12,7 +12,6 @@ from hostile.moods import (
     at,
     cuts_in_body,
     dirty,
-    does_not_go_on,
     drips,
     floods,
     good,
@@ -82,11 +81,11 @@ HOSTILE_REPLIES = [b"999 what\r\n", b"25\r\n", b"2500 ok\r\n", b"\r\n", b"250\to
 
 TABLE: list[Row] = [
     # H1: accepts, silent.
-    Row(1, "accepts, and is silent", at("connect", does_not_go_on), relay_temp("reply.timeout", GREETING),
+    Row(1, "accepts, and is silent", at("connect", moods.is_silent), relay_temp("reply.timeout", GREETING),
         over=(PLAIN, STARTTLS), timeouts=QUICK),
-    Row(1, "accepts, and is silent", at("connect", does_not_go_on), relay_temp("tls.handshake", T),
+    Row(1, "accepts, and is silent", at("connect", moods.is_silent), relay_temp("tls.handshake", T),
         over=(TLS,), timeouts=QUICK),
-    Row(1, "silent under TLS", at("greeting", does_not_go_on), relay_temp("reply.timeout", GREETING),
+    Row(1, "silent under TLS", at("greeting", moods.is_silent), relay_temp("reply.timeout", GREETING),
         over=(TLS,), timeouts=QUICK),
     # H2: another protocol's banner.
     *(Row(2, f"{name} banner", at("greeting", banner), config("greeting.not_smtp", GREETING))
@@ -132,9 +131,9 @@ TABLE: list[Row] = [
     Row(12, "handshake cut", at("connect", moods.hangs_up), relay_temp("tls.handshake", T), over=(TLS,)),
     Row(12, "handshake stalls", at("STARTTLS", says_and_does_not_go_on(b"220 go\r\n")), relay_temp("tls.handshake", T),
         over=(STARTTLS,), timeouts=QUICK),
-    Row(12, "handshake stalls", at("connect", does_not_go_on), relay_temp("tls.handshake", T), over=(TLS,),
+    Row(12, "handshake stalls", at("connect", moods.is_silent), relay_temp("tls.handshake", T), over=(TLS,),
         timeouts=QUICK),
-    Row(12, "handshake stalls until the attempt is over", at("connect", does_not_go_on),
+    Row(12, "handshake stalls until the attempt is over", at("connect", moods.is_silent),
         relay_temp("attempt.timeout", Stage.CONNECT), over=(TLS,), timeouts=replace(QUICK, reply=9)),
     Row(12, "plain SMTP where TLS is due", at("connect", says_and_does_not_go_on(b"220 hello\r\n")),
         config("tls.handshake", T), over=(TLS,)),
@@ -230,7 +229,7 @@ TABLE: list[Row] = [
     Row(29, "550 during the body", at("body", b"550 5.7.1 enough\r\n"), message_permanent("data.refused", D),
         content=BIG),
     Row(30, "RST after the 250 to the dot", at("QUIT", moods.resets), SENT),
-    Row(30, "no answer to QUIT", at("QUIT", does_not_go_on), SENT, timeouts=QUICK),
+    Row(30, "no answer to QUIT", at("QUIT", moods.is_silent), SENT, timeouts=QUICK),
     # H34: a tarpit. Who was finished stays finished.
     Row(34, "tarpit at each of 100 RCPT", at("RCPT", (b"550 5.1.1 nobody\r\n", moods.after(0.1, b"250 ok\r\n"))),
         (recipient_permanent("recipient.refused"), *(message_temp("attempt.timeout", R),) * 99),

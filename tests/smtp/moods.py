@@ -207,21 +207,6 @@ async def is_silent(visit: Visit) -> None:
     await asyncio.sleep(30)
 
 
-async def floods_lines(visit: Visit) -> None:
-    while True:
-        await visit.say(b"220-welcome, and there is more\r\n" * 100)
-
-
-async def floods_without_line_end(visit: Visit) -> None:
-    while True:
-        await visit.say(b"2" * 65536)
-
-
-async def never_ends_ehlo(visit: Visit) -> None:
-    while True:
-        await visit.say(b"250-X-ANOTHER\r\n" * 100)
-
-
 async def breaks_off_in_the_reply(visit: Visit) -> None:
     await visit.say(b"250 2.0")
     raise HangUp
@@ -242,11 +227,6 @@ def says_then_hangs_up(answer: bytes) -> Act:
         raise HangUp
 
     return act
-
-
-async def hangs_up_in_body(visit: Visit) -> None:
-    await visit.reader.readline()
-    await resets(visit)
 
 
 async def stops_reading(visit: Visit) -> None:
