@@ -21,7 +21,7 @@ from store.room import Lane, Room, revise
 
 TENANTS = 1_000
 EACH = 3  # mails of every tenant whose relay is dead
-MAILS = 40  # of the one that is well
+MAILS = 30  # of the one that is well
 FOR_EVER = Timeouts(connect=300, reply=300, dot=300, attempt=300)  # no attempt of the dead ends while we look
 
 
