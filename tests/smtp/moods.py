@@ -23,7 +23,8 @@ Answer = bytes | Act | tuple["bytes | Act", ...]  # a tuple: one after the other
 
 @dataclass(frozen=True)
 class Mood:
-    """`answers` by moment: greeting, EHLO, HELO, STARTTLS, AUTH, response, MAIL, RCPT, DATA, body, dot, RSET, QUIT."""
+    """`answers` by moment: connect (before anything, TLS included), greeting, EHLO, HELO, STARTTLS, AUTH, response,
+    MAIL, RCPT, DATA, body, dot, RSET, QUIT."""
 
     answers: Mapping[str, Answer] = field(default_factory=dict)
     offers: tuple[str, ...] = OFFERS
@@ -48,6 +49,7 @@ class Relay:
         self.port = 0
         self.visits = 0
         self.heard: list[str] = []
+        self.got = bytearray()  # every byte, whether or not anybody here read it; what came under TLS, deciphered
         self.mails: list[Mail] = []
         self.said: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,6 +75,18 @@ class Relay:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
+class Recorder(asyncio.StreamReader):
+    """Writes down every byte when it comes."""
+
+    def __init__(self, got: bytearray) -> None:
+        super().__init__()
+        self._got = got
+
+    def feed_data(self, data: bytes) -> None:
+        self._got += data
+        super().feed_data(data)
+
+
 class Visit:
     def __init__(self, relay: Relay, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.relay, self.reader, self.writer = relay, reader, writer
@@ -81,11 +95,12 @@ class Visit:
         self.recipients: list[str] = []
 
     async def run(self) -> None:
+        await self.answer("connect", b"")
         if self.relay.mood.implicit:
             await self.start_tls()
         await self.answer("greeting", b"220 relay.test ESMTP\r\n")
         while line := await self.reader.readline():
-            text = line.decode().rstrip("\r\n")
+            text = line.decode(errors="replace").rstrip("\r\n")
             self.relay.heard.append(text)
             await self.obey(text)
 
@@ -161,7 +176,11 @@ def between(text: str) -> str:
 @asynccontextmanager
 async def open_relay(mood: Mood, host: str = "127.0.0.1") -> AsyncIterator[Relay]:
     relay = Relay(mood)
-    server = await asyncio.start_server(relay.receive, host, 0)
+
+    def visited() -> asyncio.StreamReaderProtocol:
+        return asyncio.StreamReaderProtocol(Recorder(relay.got), relay.receive)
+
+    server = await asyncio.get_running_loop().create_server(visited, host, 0)
     relay.port = server.sockets[0].getsockname()[1]
     try:
         yield relay
@@ -188,21 +207,6 @@ async def is_silent(visit: Visit) -> None:
     await asyncio.sleep(30)
 
 
-async def floods_lines(visit: Visit) -> None:
-    while True:
-        await visit.say(b"220-welcome, and there is more\r\n" * 100)
-
-
-async def floods_without_line_end(visit: Visit) -> None:
-    while True:
-        await visit.say(b"2" * 65536)
-
-
-async def never_ends_ehlo(visit: Visit) -> None:
-    while True:
-        await visit.say(b"250-X-ANOTHER\r\n" * 100)
-
-
 async def breaks_off_in_the_reply(visit: Visit) -> None:
     await visit.say(b"250 2.0")
     raise HangUp
@@ -223,11 +227,6 @@ def says_then_hangs_up(answer: bytes) -> Act:
         raise HangUp
 
     return act
-
-
-async def hangs_up_in_body(visit: Visit) -> None:
-    await visit.reader.readline()
-    await resets(visit)
 
 
 async def stops_reading(visit: Visit) -> None:

@@ -118,21 +118,6 @@ async def test_a_warm_connection_that_closes_when_it_is_used_is_replaced_in_sile
     assert len(tired.mails) == 2
 
 
-async def test_an_unsolicited_421_while_idle_is_noticed_and_costs_nothing(relay, pool_to):
-    async def bores(visit: moods.Visit) -> bytes:
-        await visit.say(b"250 ok\r\n")
-        await asyncio.sleep(0.05)
-        await visit.say(b"421 4.4.2 idle for too long\r\n")
-        return b"250"
-
-    bored = await relay(dot=(bores, b"250 ok\r\n"))
-    pool = pool_to(bored)
-    assert kinds(await all_of(pool, 1)) == ["Sent"]
-    await asyncio.sleep(0.1)
-    assert pool.connections == 0
-    assert kinds(await all_of(pool, 1)) == ["Sent"]
-
-
 async def test_several_warm_connections_that_closed_are_all_passed_over(relay, pool_to):
     first_of_each: set[moods.Visit] = set()
 
@@ -190,14 +175,6 @@ async def test_a_rejected_password_is_tried_once_for_all_that_wait(relay, pool_t
     attempts = await all_of(pool_to(strict, login=True, plaintext=True), 20)
     assert {outcome.scope for attempt in attempts for outcome in attempt.outcomes.values()} == {Scope.PROFILE}
     assert strict.said["AUTH"] == 1
-
-
-async def test_a_relay_that_takes_only_some_connections_is_no_failure(relay, pool_to):
-    greetings = (b"220 hello\r\n", b"220 hello\r\n", b"421 4.7.0 too many connections\r\n")
-    capped = await relay(greeting=greetings, dot=moods.after(0.005, b"250 ok\r\n"))
-    attempts = await all_of(pool_to(capped), 60)
-    assert kinds(attempts) == ["Sent"] * 60
-    assert capped.visits <= 6
 
 
 async def test_an_idle_connection_says_quit_after_its_time(relay, pool_to):

@@ -16,7 +16,7 @@ from postroom.domain.message import Envelope
 from postroom.domain.profile import Auth, Profile, Security
 from postroom.domain.secret import Secret
 from postroom.smtp.command import Unsendable, command, path
-from postroom.smtp.opening import opening
+from postroom.smtp.opening import opening, parting
 from postroom.smtp.protocol import Protocol
 from postroom.smtp.reach import Reach
 from postroom.smtp.route import Route
@@ -142,6 +142,17 @@ def test_login_step_by_step():
     assert "dGFuc3RhYWY=" not in str(protocol.transcript)
 
 
+@pytest.mark.parametrize("why", Interruption)
+def test_a_dialogue_on_a_connection_that_has_gone_ends_before_it_begins(why):
+    protocol = opened()
+    protocol.interrupt(why)
+    protocol.start(parting())
+    assert protocol.failure is not None
+    assert protocol.failure.code == why.value[0]
+    assert not protocol.in_dialogue
+    assert protocol.to_send() == b""
+
+
 def test_a_login_that_never_ends_is_cancelled():
     protocol = Protocol()
     protocol.start(opening(route(login=True, plaintext=True)))
@@ -212,10 +223,45 @@ def test_lock_step_without_pipelining():
 def test_lock_step_stops_at_a_refused_sender_and_resets():
     protocol, mail = opened(), message()
     protocol.begin(mail)
-    play(protocol, "C: MAIL FROM:<from@x.test>\nS: 451 later")
+    play(protocol, "C: MAIL FROM:<from@x.test>\nS: 451 later\nC: RSET")
+    assert protocol.take_finished() == []
+    play(protocol, "S: 250 ok")
     assert protocol.take_finished() == [mail]
     protocol.begin(message())
-    play(protocol, "C: RSET\nS: 250 ok\nC: MAIL FROM:<from@x.test>\nS: 250 ok\nC: RCPT TO:<to@x.test>")
+    play(protocol, "C: MAIL FROM:<from@x.test>\nS: 250 ok\nC: RCPT TO:<to@x.test>")
+
+
+@pytest.mark.parametrize("shifted", ["503 no valid recipients", "354 go", "221 bye"])
+def test_a_refusal_that_was_the_answer_to_something_else_is_none(shifted):
+    protocol, mail = opened("PIPELINING"), message("a@x.test", "b@x.test")
+    protocol.begin(mail)
+    play(
+        protocol,
+        f"""
+        C: MAIL FROM:<from@x.test>
+        C: RCPT TO:<a@x.test>
+        C: RCPT TO:<b@x.test>
+        C: DATA
+        S: 250 ok
+        S: 550 5.7.1 one reply too many
+        S: 550 5.1.1 a is nobody
+        S: 451 4.7.1 b is greylisted
+        C: RSET
+        S: {shifted}
+        """,
+    )
+    assert {outcome.code for outcome in mail.outcomes.values()} == {"reply.malformed"}
+    assert protocol.is_over
+
+
+@pytest.mark.parametrize("why", [Interruption.LOST, Interruption.TIMEOUT])
+def test_a_refusal_holds_when_the_answer_to_reset_never_comes(why):
+    protocol, mail = opened(), message()
+    protocol.begin(mail)
+    play(protocol, "C: MAIL FROM:<from@x.test>\nS: 250 ok\nC: RCPT TO:<to@x.test>\nS: 550 5.1.1 nobody\nC: RSET")
+    protocol.interrupt(why)
+    assert protocol.take_finished() == [mail]
+    assert mail.outcomes["to@x.test"].code == "recipient.refused"
 
 
 def test_the_next_message_goes_right_behind_a_final_dot():
@@ -285,11 +331,13 @@ def test_a_refused_sender_is_told_to_everyone_and_what_follows_is_ignored():
         S: 503 no
         S: 503 no
         S: 503 no
+        C: RSET
+        S: 250 ok
         """,
     )
     assert {outcome.code for outcome in mail.outcomes.values()} == {"sender.refused"}
     protocol.begin(message())
-    assert protocol.to_send().startswith(b"RSET\r\nMAIL")
+    assert protocol.to_send().startswith(b"MAIL")
 
 
 def test_no_empty_mail_goes_to_recipients_whose_sender_was_refused():

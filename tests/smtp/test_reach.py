@@ -114,22 +114,6 @@ async def test_the_two_families_take_turns():
     assert await resolve(reach, "relay.test", 25) == ("fd12::1", "10.0.0.1", "10.0.0.2")
 
 
-@pytest.mark.parametrize(
-    ("number", "code", "scope"),
-    [
-        (socket.EAI_NONAME, "resolve.unknown", Scope.PROFILE),
-        (socket.EAI_AGAIN, "resolve.temporary", Scope.RELAY),
-        (socket.EAI_FAIL, "resolve.temporary", Scope.RELAY),
-    ],
-)
-async def test_a_name_that_is_unknown_differs_from_a_dns_that_is_down(number, code, scope):
-    async def lookup(host: str, port: int) -> list[str]:
-        raise socket.gaierror(number, "no")
-
-    (outcome,) = (await send(route_to(25, reach=Reach(lookup=lookup)), ENVELOPE, CONTENT)).outcomes.values()
-    assert (outcome.code, outcome.scope) == (code, scope)
-
-
 async def test_a_dns_that_never_answers_meets_a_deadline():
     async def lookup(host: str, port: int) -> list[str]:
         await asyncio.sleep(30)
@@ -166,15 +150,6 @@ async def test_a_name_is_looked_up_once_and_what_was_judged_is_dialled(relay):
     (outcome,) = (await send(route_to(good, reach=Reach(lookup=flips)), ENVELOPE, CONTENT)).outcomes.values()
     assert isinstance(outcome, Sent)
     assert looked_up == ["relay.test"]
-
-
-async def test_dead_addresses_are_passed_over_within_one_attempt(relay):
-    good = await relay()
-    reach = Reach(lookup=finds("::1", "127.0.0.2", "127.0.0.3", "127.0.0.1"))
-    attempt = await send(route_to(good, reach=reach), ENVELOPE, CONTENT)
-    (outcome,) = attempt.outcomes.values()
-    assert isinstance(outcome, Sent)
-    assert attempt.relay == f"127.0.0.1:{good.port}"
 
 
 async def test_a_relay_at_an_ip_address_needs_no_look_up(relay):

@@ -1,7 +1,7 @@
 """Profiles: read, save, delete, check. Every way in (native API, dialects, command line) saves by `Profiles.save`."""
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,7 +14,7 @@ from postroom.domain.secret import Secret
 from postroom.domain.tenant import Tenant
 from postroom.domain.text import one_line
 from postroom.smtp.check import Step, check
-from postroom.smtp.route import Route
+from postroom.smtp.route import Route, Timeouts
 from postroom.store import audit, profiles
 from postroom.store.database import Database
 from postroom.store.profiles import Author, StoredProfile
@@ -22,6 +22,7 @@ from postroom.store.queue.lanes import waiting_in
 from postroom.store.vault import Vault
 
 Change = Callable[[StoredProfile | None], Patch]
+FOR_A_CHECK = Timeouts(connect=10, reply=15, dot=15, attempt=20)  # somebody waits for the end of it
 RouteWith = Callable[[Profile, Secret | None], Route]
 
 
@@ -136,7 +137,8 @@ class Profiles:
         """The staged test of the stored settings, step by step as it happens; sends nothing."""
         caller.require(Permission.SETTINGS_CHECK)
         stored = await self._database.read(lambda connection: profiles.get(connection, tenant.id, profile_id))
-        return check(self._route_with(stored.settings, self._secret_of(stored)), recipient=recipient)
+        route = replace(self._route_with(stored.settings, self._secret_of(stored)), timeouts=FOR_A_CHECK)
+        return check(route, recipient=recipient)
 
     async def route_with(
         self, caller: Caller, tenant: Tenant, profile_id: int | None, change: Change | None, *,

@@ -143,18 +143,25 @@ def _probe(profile: Profile, recipient: str | None, offered: Capabilities) -> Di
     if not reply.accepts:
         raise Stopped(verdict.on_sender(reply, sender))
     yield Passed(Stage.SENDER, f'The relay takes mail from "{sender}".', {"reply": str(reply)})
-    yield from _probe_recipient(recipient)
-    yield from ask("RSET", Stage.RECIPIENT)
+    passed = yield from _probe_recipient(recipient)
+    yield from _reset()
+    yield passed
 
 
-def _probe_recipient(recipient: str | None) -> Dialogue[None]:
+def _reset() -> Dialogue[None]:
+    """Another answer than a yes belongs to something else: one reply was too many (H13)."""
+    reply = yield from ask("RSET", Stage.RECIPIENT)
+    if not reply.accepts and reply.code != 421:
+        raise Stopped(verdict.interrupted(Interruption.MALFORMED, Stage.RECIPIENT))
+
+
+def _probe_recipient(recipient: str | None) -> Dialogue[Passed]:
     if recipient is None:
-        yield Passed(Stage.RECIPIENT, "No recipient was given, so the relay was not asked.", done=False)
-        return
+        return Passed(Stage.RECIPIENT, "No recipient was given, so the relay was not asked.", done=False)
     reply = yield from _propose(f"RCPT TO:{_path(recipient, Stage.RECIPIENT)}", Stage.RECIPIENT)
     if not reply.accepts:
         raise Stopped(verdict.on_recipient(reply, recipient))
-    yield Passed(Stage.RECIPIENT, f'The relay takes mail for "{recipient}".', {"reply": str(reply)})
+    return Passed(Stage.RECIPIENT, f'The relay takes mail for "{recipient}".', {"reply": str(reply)})
 
 
 def _utf8_parameter(envelope: Envelope, offered: Capabilities) -> str:

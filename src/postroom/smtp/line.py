@@ -39,6 +39,7 @@ class Line(asyncio.BufferedProtocol):
         self.tls: str | None = None  # version and cipher
         self.is_full = False
         self._listener = listener
+        self._is_lost = False
         self._buffer = memoryview(bytearray(BUFFER))
         self._transport: asyncio.Transport | None = None
 
@@ -49,6 +50,7 @@ class Line(asyncio.BufferedProtocol):
 
     async def encrypt(self, profile: Profile, seconds: float) -> TlsFacts | Failure:
         """Begin TLS: from the start and after STARTTLS it is the same handshake, verified in the same way."""
+        secured = None
         try:
             secured = await asyncio.get_running_loop().start_tls(
                 self._open_transport,
@@ -60,6 +62,10 @@ class Line(asyncio.BufferedProtocol):
             )
         except (OSError, ValueError) as error:  # ValueError: a name that no certificate can have
             return tls.explain(error, profile)
+        finally:
+            if secured is None:
+                self.abort()
+                self.connection_lost(None)  # asyncio says nothing when a handshake took too long, by its clock or ours
         self._use(cast(asyncio.Transport, secured))
         facts = tls.facts(cast(ssl.SSLObject, self._open_transport.get_extra_info("ssl_object")))
         self.tls = f"{facts['version']} {facts['cipher']}"
@@ -108,7 +114,9 @@ class Line(asyncio.BufferedProtocol):
         self._listener.has_room()
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        self._listener.lost()
+        if not self._is_lost:
+            self._is_lost = True
+            self._listener.lost()
 
 
 def _peer(connection: socket.socket) -> tuple[str, str]:

@@ -40,10 +40,10 @@ class Protocol:
         self._out: list[bytes] = []
         self._dialogue: Dialogue[Capabilities | None] | None = None
         self._turn: Turn | None = None
-        self._unsaid: deque[tuple[Transaction | None, bytes]] = deque()  # None owns a RSET
-        self._awaited: deque[Transaction | None] = deque()
+        self._unsaid: deque[tuple[Transaction, bytes]] = deque()
+        self._awaited: deque[Transaction] = deque()
         self._finished: list[Transaction] = []
-        self._reset_due = False
+        self._broken_by = Interruption.LOST
         self._unwritten = 0  # of the awaited replies, how many are to commands that are still in `_out`
 
     # What the driver asks.
@@ -131,9 +131,12 @@ class Protocol:
     # What it is told to do.
 
     def start(self, dialogue: Dialogue[Capabilities] | Dialogue[None]) -> None:
-        """Begin a dialogue; only while idle."""
+        """Begin a dialogue; only while idle. On a connection that has gone meanwhile it ends at once."""
         self._dialogue = dialogue
-        self._go_on(None)
+        if self.is_over:
+            self._stop(verdict.interrupted(self._broken_by, self.stage))
+        else:
+            self._go_on(None)
 
     def begin(self, transaction: Transaction) -> None:
         """Say its commands as soon as the relay may hear them; it ends among the finished."""
@@ -141,9 +144,6 @@ class Protocol:
         if not script:
             self._finished.append(transaction)
             return
-        if self._reset_due:
-            self._reset_due = False
-            self._unsaid.append((None, RESET))
         self._unsaid.extend((transaction, line) for line in script)
         self._say_what_may_be_said()
 
@@ -234,16 +234,12 @@ class Protocol:
         if self._out and len(self._awaited) <= self._unwritten:
             raise ProtocolError("a reply came before its command")
 
-    def _hear_answer(self, transaction: Transaction | None, reply: Reply) -> None:
-        if transaction is None:
-            if not reply.accepts:
-                self._break_off(Interruption.LOST)
-        elif reply.code == 421:
-            transaction.transcript.heard(reply)
+    def _hear_answer(self, transaction: Transaction, reply: Reply) -> None:
+        transaction.transcript.heard(reply)
+        if reply.code == 421:
             self._finish(transaction, verdict.closing(reply, transaction.stage))
             self._break_off(Interruption.LOST)
         else:
-            transaction.transcript.heard(reply)
             self._awaited.appendleft(transaction)  # so that a reply that can't be meant ends this one too
             transaction.hear(reply)
             self._awaited.popleft()
@@ -262,8 +258,11 @@ class Protocol:
             transaction.phase = Phase.DONE
         if transaction.phase is Phase.DONE:
             self._forget(transaction)
-            self._reset_due = transaction.needs_reset
-            self._finished.append(transaction)
+            if transaction.needs_reset:
+                transaction.reset_went_out()
+                self._unsaid.append((transaction, RESET))
+            else:
+                self._finished.append(transaction)
 
     def _hear_early(self, transaction: Transaction, reply: Reply) -> None:
         transaction.transcript.heard(reply)
@@ -289,9 +288,8 @@ class Protocol:
             self._awaited.append(owner)
             self._out.append(line)
             self._unwritten += 1
-            if owner is not None:
-                owner.transcript.said(line)
-                owner.asked_for_data |= line is DATA
+            owner.transcript.said(line)
+            owner.asked_for_data |= line is DATA
 
     def _forget(self, transaction: Transaction) -> None:
         while self._unsaid and self._unsaid[0][0] is transaction:
@@ -305,6 +303,7 @@ class Protocol:
     def _break_off(self, why: Interruption, *, limit: bool = False) -> None:
         """Nothing more is said or heard: everything that is under way ends in the phase where it is."""
         self.is_over = True
+        self._broken_by = why
         under_way = [*self._awaited, self.body_due, *(owner for owner, _ in self._unsaid)]
         self._awaited.clear()
         self._unsaid.clear()

@@ -25,6 +25,7 @@ from postroom.smtp.verdict import Interruption
 
 CHUNK = 32 * 1024  # of a body in one write; the last one goes out together with the final dot
 PATIENCE_WITH_QUIT = 2.0  # seconds
+JUST_LATE = 1.05  # times the time for the dot: a relay whose own limit is ours answers a moment after it (H19)
 
 
 class Owner(Interface):
@@ -267,7 +268,7 @@ class Session:
             self._alarm.set(min(PATIENCE_WITH_QUIT, self._route.timeouts.reply))
         elif not self.is_idle:
             timeouts = self._route.timeouts
-            patience = timeouts.dot if self.messages.stage is Stage.DOT else timeouts.reply
+            patience = timeouts.dot * JUST_LATE if self.messages.stage is Stage.DOT else timeouts.reply
             waiting_for_permit = self.messages.body_due is not None and not self._line.is_full
             self._alarm.set(min(timeouts.attempt if waiting_for_permit else patience, self._rest_of_attempt()))
 

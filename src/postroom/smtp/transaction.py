@@ -28,7 +28,8 @@ class Phase(IntEnum):
     BODY = 4  # the content is going out, the final dot is not
     DOT = 5  # the final dot may have arrived
     NOBODY = 6  # a lone dot went out, because there is no recipient for what the relay asked for
-    DONE = 7
+    RESET = 7  # it ended without a final dot; what came of it holds once the answer to RSET shows both sides in step
+    DONE = 8
 
 
 _STAGES = {
@@ -38,8 +39,11 @@ _STAGES = {
     Phase.BODY: Stage.DATA,
     Phase.DOT: Stage.DOT,
     Phase.NOBODY: Stage.DOT,
+    Phase.RESET: Stage.DATA,
     Phase.DONE: Stage.DOT,
 }
+# Here one reply too many has shifted what came behind it; a 354 or the answer to RSET shows that none was (H13).
+_MAY_BE_OUT_OF_STEP = frozenset({Phase.RECIPIENT, Phase.DATA, Phase.RESET})
 
 
 class Transaction:
@@ -49,6 +53,7 @@ class Transaction:
         "_accepted",
         "_asked",
         "_open",
+        "_sender_taken",
         "_taken",
         "asked_for_data",
         "content",
@@ -67,6 +72,7 @@ class Transaction:
         self.transcript = Transcript()
         self.heard = False  # whether the relay has answered any of it
         self.asked_for_data = False  # whether DATA has been written
+        self._sender_taken = False
         self._asked = 0  # recipients that were answered
         self._accepted: list[str] = []
         self._taken = 0  # recipients that the relay said yes to, whether or not we still want it to
@@ -115,8 +121,13 @@ class Transaction:
         self._everyone_else(failure.outcome())
         self.phase = Phase.DONE
 
+    def reset_went_out(self) -> None:
+        self.phase = Phase.RESET
+
     def interrupt(self, why: Interruption) -> None:
         """The connection is gone or of no more use."""
+        if why is Interruption.MALFORMED and self._sender_taken and self.phase in _MAY_BE_OUT_OF_STEP:
+            self.outcomes.clear()
         if self.phase is Phase.DOT:
             self._everyone_else(verdict.doubt(why))
             self.phase = Phase.DONE
@@ -127,7 +138,8 @@ class Transaction:
         self.phase = Phase.DOT if self._accepted else Phase.NOBODY
 
     def _hear_mail(self, reply: Reply) -> None:
-        if not _yes_or_no(reply):
+        self._sender_taken = _yes_or_no(reply)
+        if not self._sender_taken:
             failure = verdict.on_sender(reply, self.envelope.sender)
             self._everyone_else(failure.outcome())
         self._open = True
@@ -171,6 +183,12 @@ class Transaction:
         else:
             self.end(verdict.on_dot(reply))
 
+    def _hear_reset(self, reply: Reply) -> None:
+        if not reply.accepts:
+            raise ProtocolError("RSET was refused, so that this is the answer to something else")
+        self._open = False
+        self.phase = Phase.DONE
+
     def _hear_nothing(self, _: Reply) -> None:
         # Nobody was to get it, so no answer makes a Sent.
         self._open = False
@@ -188,6 +206,7 @@ _HEAR: dict[Phase, Callable[[Transaction, Reply], None]] = {
     Phase.BODY: Transaction._hear_body,
     Phase.DOT: Transaction._hear_dot,
     Phase.NOBODY: Transaction._hear_nothing,
+    Phase.RESET: Transaction._hear_reset,
 }
 
 
