@@ -5,11 +5,13 @@ committed. A process of its own (`python -m kills.doomed`): it imports Postroom 
 reads, forks a child that is one life of the server. It answers with the child's pid, and with how it ended.
 """
 
+import asyncio
 import json
 import os
 import re
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -153,10 +155,22 @@ def live(order: dict[str, Any]) -> None:
     command.main()
 
 
-def main() -> None:
-    # Imported beforehand, so that five hundred lives don't cost a quarter of an hour of imports.
-    import postroom.app  # noqa: F401
+async def warm_up() -> None:
+    """Import what a life needs by opening and closing a Postroom once: five hundred times that would be half an hour."""
+    import uvicorn.protocols.http.auto
+    import uvicorn.protocols.websockets.auto  # noqa: F401
 
+    from postroom.app import opened
+    from postroom.config import Config
+
+    with tempfile.TemporaryDirectory() as directory:
+        async with opened(Config(data_dir=Path(directory), sandbox="off")):
+            pass
+
+
+def main() -> None:
+    asyncio.run(warm_up())
+    assert threading.active_count() == 1, "a thread would not live on in a fork"
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -10,9 +10,9 @@ import httpx2
 
 from kills.ledger import Ledger, Mail
 
-SINGLES, LISTS = 8, 4  # callers with one mail a request, and with a list
-PAUSE = 0.06  # seconds between two requests of a caller, at most
-LONGEST_LIST = 25
+SINGLES, LISTS = 8, 3  # callers with one mail a request, and with a list
+PAUSE = 0.15  # seconds between two requests of a caller, at most
+LONGEST_LIST = 60
 PATIENCE = 0.01  # before asking again a server that is about to be known as dead
 
 
