@@ -20,6 +20,7 @@ RANDOM = "random"
 EARLIEST, LATEST = 0.05, 1.5  # seconds after it was ready, at random moments
 ARMED_WITHIN = 0.6  # seconds after it was ready, at named points: then the next time it comes there it dies
 PATIENCE = 10.0  # seconds for coming to a named point
+AT_ONCE = 32  # requests of the campaign itself
 STOPPING = 0.15  # seconds from SIGTERM to SIGKILL, at most
 
 STORE_POINTS = (
@@ -202,11 +203,15 @@ class Campaign:
         held = await asyncio.to_thread(self._remains.held)
         self._ledger.released |= held.keys()
         self._figures.held_after_three_deaths = sum(held.values())
-        for message_id in self._ledger.released:
-            answer = await self._server.client.post(f"/v1/messages/{message_id}/retry")
-            assert answer.status_code == 200, answer.text
+        await self._release(sorted(held))
         await self._nothing_waits()
         await self._end_in_peace()
+
+    async def _release(self, held: Sequence[str]) -> None:
+        for start in range(0, len(held), AT_ONCE):
+            asked = [self._server.client.post(f"/v1/messages/{each}/retry") for each in held[start : start + AT_ONCE]]
+            for answer in await asyncio.gather(*asked):
+                assert answer.status_code == 200, answer.text
 
     async def _nothing_waits(self) -> None:
         async with asyncio.timeout(300):

@@ -44,15 +44,25 @@ class Ledger:
         return due - self.copies.keys()
 
     def doubled(self) -> set[Delivery]:
-        return {each for each, copies in self.copies.items() if len(copies) > 1}
+        """One message that the relay took more than once."""
+        return {
+            each for each, copies in self.copies.items()
+            if len({copy.message_id for copy in copies}) < len(copies)
+        }  # fmt: skip
 
     def unexplained(self) -> set[Delivery]:
         """Doubled without need: an earlier copy was not in doubt when its life had ended."""
         return {each for each in self.doubled() if not self._is_explained(each)}
 
     def _is_explained(self, delivery: Delivery) -> bool:
-        earlier = self.copies[delivery][:-1]
-        return all((copy.message_id, delivery[1]) in self.doubts.get(copy.life, ()) for copy in earlier)
+        return all(
+            (copy.message_id, delivery[1]) in self.doubts.get(copy.life, ()) for copy in self._earlier(delivery)
+        )
+
+    def _earlier(self, delivery: Delivery) -> list[Copy]:
+        """Every copy of a message but its last."""
+        copies = self.copies[delivery]
+        return [copy for n, copy in enumerate(copies) if copy.message_id in {each.message_id for each in copies[n + 1 :]}]
 
     def accepted_twice(self) -> set[str]:
         """Tokens that became more than one message, or another than the answer said."""
@@ -72,6 +82,6 @@ class Ledger:
     def most_doubled_by_one_kill(self) -> int:
         by_life: dict[int, int] = {}
         for each in self.doubled():
-            for copy in self.copies[each][:-1]:
+            for copy in self._earlier(each):
                 by_life[copy.life] = by_life.get(copy.life, 0) + 1
         return max(by_life.values(), default=0)

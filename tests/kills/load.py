@@ -12,7 +12,7 @@ from kills.ledger import Ledger, Mail
 
 SINGLES, LISTS = 8, 3  # callers with one mail a request, and with a list
 PAUSE = 0.15  # seconds between two requests of a caller, at most
-LONGEST_LIST = 60
+LONGEST_LIST = 120
 PATIENCE = 0.01  # before asking again a server that is about to be known as dead
 
 
@@ -29,7 +29,7 @@ class Request:
 
 def _body(mail: Mail) -> dict[str, object]:
     return {
-        "to": list(mail.recipients), "subject": f"Mail {mail.token}", "text": "It is done.\n" * 20,
+        "to": list(mail.recipients), "subject": f"Mail {mail.token}", "text": "It is done.\n" * 10,
         "headers": {"X-Campaign": mail.token}, "on_doubt": "hold" if mail.hold else "retry",
     }  # fmt: skip
 
