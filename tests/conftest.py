@@ -1,6 +1,5 @@
 """What holds for all tests, and a real PostgreSQL for those that ask for one."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -14,8 +13,7 @@ settings.load_profile("postroom")
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))  # else platformdirs warns
+def postgresql() -> Iterator[str]:
     with a_postgresql() as url:
         yield url
 

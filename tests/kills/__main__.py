@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -33,8 +34,9 @@ def campaign(given: argparse.Namespace) -> Figures:
             url = a_database(server) if server else None
             with tempfile.TemporaryDirectory(prefix="postroom-kills-", ignore_cleanup_errors=True) as directory:
                 one = Campaign(
-                    Path(directory), database_url=url, seed=dice.randrange(2**32), broken=given.broken, tell=tell
-                )
+                    Path(directory), database_url=url, seed=dice.randrange(2**32), broken=given.broken,
+                    longest_list=given.list, tell=tell,
+                )  # fmt: skip
                 total.add(asyncio.run(one.run(chosen[start : start + ROUND])))
                 keep_log(Path(directory), given.log)
             tell(f"--- {summary(total, given)}")
@@ -71,9 +73,11 @@ def main() -> int:
     parser.add_argument("--named", type=int, help="of these, at named points (default: 120 of 500)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--store", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--list", type=int, default=400, help="mails in the longest lists that are handed in")
     parser.add_argument("--broken", choices=sorted(FAULTS), help="a fault that the campaign must find")
     parser.add_argument("--log", type=Path, help="where to keep what the servers logged")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # no server of ours may be left behind
     began = time.monotonic()
     total = campaign(given)
     tell(f"{time.monotonic() - began:.0f} s")

@@ -76,7 +76,7 @@ class Figures:
 class Campaign:
     def __init__(
         self, directory: Path, *, database_url: str | None = None, seed: int = 0, broken: str | None = None,
-        tell: Callable[[str], None] = lambda _: None,
+        longest_list: int = 10, tell: Callable[[str], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self._dice = random.Random(seed)
         self._tell = tell
@@ -86,7 +86,7 @@ class Campaign:
         self._ledger = Ledger()
         self._relay = Relay(self._arrived, self._dice)
         self._up = asyncio.Event()
-        self._load = Load(self._server.client, self._ledger, self._dice, self._up)
+        self._load = Load(self._server.client, self._ledger, self._dice, self._up, longest_list)
         self._figures = Figures()
         self._sender_name: str | None = None
 
@@ -166,9 +166,7 @@ class Campaign:
     async def _save_settings(self, point: str) -> None:
         """Nobody will hear the answer; the next life has to show whether it was saved."""
         name = f"Life {self._relay.life}"
-        saved = asyncio.create_task(
-            self._server.client.patch("/v1/profiles/default", json={"sender_name": name})
-        )
+        saved = asyncio.create_task(self._server.client.patch("/v1/profiles/default", json={"sender_name": name}))
         await self._server.has_died(PATIENCE)
         saved.cancel()
         await asyncio.gather(saved, return_exceptions=True)
@@ -192,7 +190,7 @@ class Campaign:
     # --- the end
 
     async def _finish(self) -> None:
-        """Answer and deliver everything, in a last life; what was held is told to go out, but not before the rest has."""
+        """Answer and deliver everything, in a last life; what was held is told to go out when the rest has."""
         self._relay.life += 1
         assert await self._server.start()
         self._up.set()

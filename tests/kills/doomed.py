@@ -156,7 +156,7 @@ def live(order: dict[str, Any]) -> None:
 
 
 async def warm_up() -> None:
-    """Import what a life needs by opening and closing a Postroom once: five hundred times that would be half an hour."""
+    """Import what a life needs by opening and closing a Postroom once: five hundred times that would take long."""
     import uvicorn.protocols.http.auto
     import uvicorn.protocols.websockets.auto  # noqa: F401
 
@@ -176,8 +176,8 @@ def main() -> None:
         if pid == 0:
             live(json.loads(line))
             os._exit(0)
-        print(json.dumps(pid), flush=True)  # noqa: T201
-        print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])), flush=True)  # noqa: T201
+        print(json.dumps(pid), flush=True)
+        print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])), flush=True)
 
 
 if __name__ == "__main__":

@@ -55,14 +55,14 @@ class Ledger:
         return {each for each in self.doubled() if not self._is_explained(each)}
 
     def _is_explained(self, delivery: Delivery) -> bool:
-        return all(
-            (copy.message_id, delivery[1]) in self.doubts.get(copy.life, ()) for copy in self._earlier(delivery)
-        )
+        return all((copy.message_id, delivery[1]) in self.doubts.get(copy.life, ()) for copy in self._earlier(delivery))
 
     def _earlier(self, delivery: Delivery) -> list[Copy]:
         """Every copy of a message but its last."""
         copies = self.copies[delivery]
-        return [copy for n, copy in enumerate(copies) if copy.message_id in {each.message_id for each in copies[n + 1 :]}]
+        return [
+            copy for n, copy in enumerate(copies) if copy.message_id in {each.message_id for each in copies[n + 1 :]}
+        ]
 
     def accepted_twice(self) -> set[str]:
         """Tokens that became more than one message, or another than the answer said."""

@@ -12,7 +12,6 @@ from kills.ledger import Ledger, Mail
 
 SINGLES, LISTS = 8, 3  # callers with one mail a request, and with a list
 PAUSE = 0.15  # seconds between two requests of a caller, at most
-LONGEST_LIST = 120
 PATIENCE = 0.01  # before asking again a server that is about to be known as dead
 
 
@@ -37,11 +36,14 @@ def _body(mail: Mail) -> dict[str, object]:
 class Load:
     """`up` is set while there is a server to ask."""
 
-    def __init__(self, client: httpx2.AsyncClient, ledger: Ledger, dice: random.Random, up: asyncio.Event) -> None:
+    def __init__(
+        self, client: httpx2.AsyncClient, ledger: Ledger, dice: random.Random, up: asyncio.Event, longest_list: int
+    ) -> None:
         self._client = client
         self._ledger = ledger
         self._dice = dice
         self._up = up
+        self._longest_list = longest_list
         self._numbers = count(1)
         self._stopped = asyncio.Event()
         self._callers: list[asyncio.Task[None]] = []
@@ -63,7 +65,7 @@ class Load:
 
     def _request(self, is_list: bool) -> Request:
         number = next(self._numbers)
-        length = self._dice.randint(1, LONGEST_LIST) if is_list else 1
+        length = self._dice.randint(1, self._longest_list) if is_list else 1
         return Request(f"request-{number}", tuple(self._mails(number, length)), is_list)
 
     def _mails(self, number: int, length: int) -> Iterator[Mail]:

@@ -1,4 +1,4 @@
-"""The relay that writes down every final dot, before it says a word about it; and kills its client where it is told to."""
+"""The relay that writes down every final dot before it says a word about it, and kills its client where told to."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ Arrived = Callable[[str, str, str, int], None]  # token, recipient, message id, 
 
 @dataclass(frozen=True, slots=True)
 class Doom:
-    """Kill `pid` at the first `moment`: mail or data (heard, not answered), dot (likewise), answered (250 is written)."""
+    """Kill `pid` at the first `moment`: mail, data or dot (heard, not answered), or answered (250 is written)."""
 
     pid: int
     moment: str

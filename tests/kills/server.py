@@ -20,9 +20,9 @@ START = 60.0  # seconds in which it must be ready
 
 
 def steady_port() -> int:
-    """One below those that the system gives to outgoing connections: it must still be free when the next life wants it."""
+    """One that the system gives to no outgoing connection: it must still be free when the next life wants it."""
     while True:
-        port = random.randrange(20_000, 32_000)  # noqa: S311
+        port = random.randrange(20_000, 32_000)
         with socket.socket() as listener, suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
