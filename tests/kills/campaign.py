@@ -18,7 +18,7 @@ from kills.server import Doomed
 
 RANDOM = "random"
 EARLIEST, LATEST = 0.05, 1.5  # seconds after it was ready, at random moments
-ARMED_WITHIN = 0.6  # seconds after it was ready, at named points: then the next time it comes there it dies
+ARMED_WITHIN = 0.4  # seconds after it was ready, at named points: then the next time it comes there it dies
 PATIENCE = 10.0  # seconds for coming to a named point
 AT_ONCE = 32  # requests of the campaign itself
 STOPPING = 0.15  # seconds from SIGTERM to SIGKILL, at most

@@ -26,7 +26,10 @@ _HELD = (
     "SELECT message_id, max(CASE WHEN note LIKE '%death of the worker%' THEN 1 ELSE 0 END) FROM delivery"
     " WHERE state = 'held' GROUP BY message_id"
 )
-_OTHERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+_OTHERS = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+)
 _MIGRATIONS = Path(postroom.store.database.__file__).parent / "migrations"
 # How far a checkpoint meant to go and how far it was when it had synced: the WAL-index format, section "WalCkptInfo"
 # (https://www.sqlite.org/walformat.html, 2.2).
