@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ EARLIEST, LATEST = 0.05, 1.5  # seconds after it was ready, at random moments
 ARMED_WITHIN = 0.4  # seconds after it was ready, at named points: then the next time it comes there it dies
 PATIENCE = 10.0  # seconds for coming to a named point
 AT_ONCE = 32  # requests of the campaign itself
+STALL = 90.0  # seconds without any progress, on PostgreSQL with leases of 15 s, after which it is given up
 STOPPING = 0.15  # seconds from SIGTERM to SIGKILL, at most
 
 STORE_POINTS = (
@@ -212,9 +214,15 @@ class Campaign:
                 assert answer.status_code == 200, answer.text
 
     async def _nothing_waits(self) -> None:
-        async with asyncio.timeout(300):
-            while await asyncio.to_thread(self._remains.waiting):
-                await asyncio.sleep(0.05)
+        """As long as anything arrives or leaves the queue, there is patience."""
+        before, seen_at = (-1, -1), time.monotonic()
+        while (waiting := await asyncio.to_thread(self._remains.waiting)) and time.monotonic() < seen_at + STALL:
+            if (waiting, len(self._ledger.copies)) != before:
+                before, seen_at = (waiting, len(self._ledger.copies)), time.monotonic()
+            await asyncio.sleep(0.05)
+        if waiting:
+            found = await asyncio.to_thread(self._remains.whatever_waits)
+            self._fault(f"nothing moved for {STALL} s; {waiting} wait: {found}; relay: {self._relay.state()}")
 
     def _note(self, remains: Remains, point: str) -> None:
         figures = self._figures

@@ -48,6 +48,9 @@ class Relay:
         while self.connections:
             await asyncio.wait([each.ended for each in self.connections])
 
+    def state(self) -> list[str]:
+        return [each.state() for each in self.connections]
+
     def close(self) -> None:
         if self._server:
             self._server.close()
@@ -80,6 +83,10 @@ class _Connection(asyncio.BufferedProtocol):
     def connection_lost(self, _error: Exception | None) -> None:
         self._relay.connections.discard(self)
         self.ended.set_result(None)
+
+    def state(self) -> str:
+        doing = "owes an answer" if self._waits else "in data" if self._in_data else "between mails"
+        return f"{doing}, {len(self._pending)} octets unread, for {self._recipients}"
 
     def get_buffer(self, _hint: int) -> memoryview:
         return self._view

@@ -22,6 +22,7 @@ import postroom.store.database
 _IN_DOUBT = "SELECT message_id, recipient FROM queue WHERE in_doubt"
 _LEASED = "SELECT count(*) FROM queue WHERE lease IS NOT NULL"
 _WAITING = "SELECT count(*) FROM queue"
+_WHATEVER = ("SELECT * FROM queue LIMIT 5", "SELECT * FROM lane", "SELECT * FROM wake LIMIT 5")
 _HELD = (
     "SELECT message_id, max(CASE WHEN note LIKE '%death of the worker%' THEN 1 ELSE 0 END) FROM delivery"
     " WHERE state = 'held' GROUP BY message_id"
@@ -84,6 +85,9 @@ class SqliteRemains:
             time.sleep(0.0001)
         return True
 
+    def whatever_waits(self) -> list[Any]:
+        return [self._ask(query) for query in _WHATEVER]
+
     def downgrade(self) -> None:
         _downgrade(f"sqlite:///{self._path}")
 
@@ -112,6 +116,10 @@ class PostgresqlRemains:
     def held(self) -> dict[str, int]:
         with self._connected() as connection:
             return dict(connection.execute(_HELD).fetchall())
+
+    def whatever_waits(self) -> list[Any]:
+        with self._connected() as connection:
+            return [connection.execute(query).fetchall() for query in _WHATEVER]
 
     def downgrade(self) -> None:
         _downgrade(self._url.replace("postgresql://", "postgresql+psycopg://"))
