@@ -47,7 +47,8 @@ CLAIM = 200  # deliveries in one go
 MOST_IN_FLIGHT = 2_000  # deliveries, over all lanes
 NAP = 0.5  # seconds between looks into an empty queue; `wake` shortens it
 GRACE = 25.0  # seconds that what is under way gets when we are told to stop
-STOPPING = "pool.closed"  # the pool's word for: not begun, because it was closed
+# Not begun, as the pool was closed; no final dot, as the lease was (nearly) over: what is still ours is due at once.
+UNTOUCHED = ("pool.closed", "lease.lost")
 
 RouteOf = Callable[[StoredProfile], Route]
 
@@ -312,7 +313,7 @@ def _without_attempt(claim: Claim, now: int, allowed: bool, stored: StoredProfil
 
 
 def _is_untouched(outcome: Outcome) -> bool:
-    return isinstance(outcome, Deferred) and outcome.code == STOPPING
+    return isinstance(outcome, Deferred) and outcome.code in UNTOUCHED
 
 
 def _record(outcome: Outcome, attempt: Attempt, revision: int) -> Record:
