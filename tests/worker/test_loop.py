@@ -168,3 +168,23 @@ async def test_a_lane_that_another_machine_found_well_rests_again_when_it_fails_
             worker.wake()
             await until(lambda: away.visits == 2 and worker.in_flight == 0, "the second attempt")
             assert (await house.profile())["trouble"] is not None
+
+
+async def test_a_lease_that_is_nearly_over_at_the_dot_costs_no_attempt_and_no_wait(house: House):
+    may_greet = asyncio.Event()
+
+    async def greets_late(visit: Visit) -> None:
+        await may_greet.wait()
+        await visit.say(b"220 relay.example ESMTP\r\n")
+
+    async with open_relay(Mood({"greeting": greets_late})) as relay:
+        await point_to(house, relay)
+        await hand_in(house)
+        async with at_work(house) as worker:
+            await until(lambda: relay.visits == 1, "dialling")
+            await run(house, "UPDATE queue SET due_at = due_at - 55000000")  # 5 of 60 s are left
+            may_greet.set()
+            await until(lambda: len(relay.mails) == 1, "delivery")
+            await until(lambda: worker.in_flight == 0, "settling")
+    found = (await house.client.get("/v1/messages", headers=house.admin)).json()["messages"]
+    assert [(each["state"], each["deliveries"][0]["attempts"]) for each in found] == [("sent", 1)]

@@ -40,11 +40,12 @@ from postroom.store.queue.settle import Record, Settlement, settle
 from postroom.worker.hold import Hold, Parcel
 from postroom.worker.lanes import Lanes
 
-STOPPING = "pool.closed"  # the pool's word for: not begun, because it was closed
+# Not begun, as the pool was closed; no final dot, as the lease was (nearly) over: what is still ours is due at once.
+UNTOUCHED = ("pool.closed", "lease.lost")
 
 
 class Delivering:
-    """`clock` gives microseconds since 1970, `dice` is in [0, 1); `roomier` is called when there is room for
+    """`lease` is in microseconds, `clock` gives microseconds since 1970, `dice` is in [0, 1); `roomier` is called when there is room for
     more of what waits; `idle` is set while nothing is in hand."""
 
     def __init__(
@@ -53,6 +54,7 @@ class Delivering:
         lanes: Lanes,
         hold: Hold,
         *,
+        lease: int,
         clock: Callable[[], int],
         dice: Callable[[], float],
         roomier: Callable[[], None],
@@ -66,7 +68,7 @@ class Delivering:
         self.idle = asyncio.Event()
         self.idle.set()
         self._in_hand: dict[tuple[str, str], Claim] = {}  # by id and lease: what was lost may be claimed anew
-        self._mark = doubter(database.now)
+        self._mark = doubter(database.now, lease)
         self._release = releaser(database.now)
 
     def __len__(self) -> int:
@@ -219,14 +221,14 @@ def _without_attempt(claim: Claim, now: int, allowed: bool, stored: StoredProfil
     if now >= claim.expires_at:
         return State.EXPIRED, "It was not delivered in the time that it was worth sending."
     if claim.crashes >= MOST_CRASHES:
-        return State.HELD, f"{claim.crashes} attempts ended with the death of the worker: it is kept out of the way."
+        return State.HELD, "Workers have died again and again with it in hand: it is kept out of the way."
     if not allowed:
         return State.FILTERED, f"Held back by the recipient filter {stored.settings.recipient_filter}"
     return None
 
 
 def _is_untouched(outcome: Outcome) -> bool:
-    return isinstance(outcome, Deferred) and outcome.code == STOPPING
+    return isinstance(outcome, Deferred) and outcome.code in UNTOUCHED
 
 
 def _record(outcome: Outcome, attempt: Attempt, revision: int) -> Record:

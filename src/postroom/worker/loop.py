@@ -49,7 +49,7 @@ class Worker:
         self._due = asyncio.Event()
         self._stopping = asyncio.Event()
         self._delivering = Delivering(
-            database, self._lanes, self._hold, clock=clock, dice=dice, roomier=self._due.set
+            database, self._lanes, self._hold, lease=self._lease, clock=clock, dice=dice, roomier=self._due.set
         )  # fmt: skip
         self._claim = claimer(database.now)
         self._renew = renewer(database.now, self._lease)

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from postroom.domain.delivery import SECOND
+from postroom.domain.delivery import CRASH_IN_DOUBT, SECOND
 from postroom.domain.message import OnDoubt
 from postroom.store.ids import new_id
 from postroom.store.queue.lanes import sleep, wake_by, wake_up
@@ -16,7 +16,9 @@ from postroom.store.rows import ask, run
 from postroom.store.schema import lane, queue
 
 LANES_AT_ONCE = 40
-SPARE_LEASE = 10 * SECOND  # the final dot is only sent with this much of the lease left
+SPARE_LEASE = (
+    10 * SECOND
+)  # the final dot is only sent with this much of the lease left, or a third of it if that is less
 
 Clock = Callable[[Connection], int]
 
@@ -40,7 +42,7 @@ class Claim(NamedTuple):
     message_id: str
     recipient: str
     attempt: int
-    crashes: int
+    crashes: int  # deaths of workers that had it in hand, weighed (domain/delivery.py)
     expires_at: int
     on_doubt: OnDoubt
     in_doubt: bool
@@ -97,10 +99,11 @@ def _least_served(connection: Connection, most: int, full: list[int]) -> dict[in
 # scan of everything; performance.md section 6). Nobody else claims from these lanes, but somebody may just settle late,
 # cancel or hasten a row: it is left for the next time.
 _ARM = "SELECT id FROM (SELECT id FROM queue WHERE lane = ? AND due_at <= ? ORDER BY due_at, id LIMIT {} {}) AS lane_{}"
-_LEASE = """
+_LEASE = f"""
 UPDATE queue
-SET due_at = ?, lease = ?, attempt = attempt + 1, crashes = crashes + CASE WHEN lease IS NULL THEN 0 ELSE 1 END
-WHERE id IN ({rows}) AND due_at <= ?
+SET due_at = ?, lease = ?, attempt = attempt + 1,
+    crashes = crashes + CASE WHEN lease IS NULL THEN 0 WHEN in_doubt THEN {CRASH_IN_DOUBT} ELSE 1 END
+WHERE id IN ({{rows}}) AND due_at <= ?
 RETURNING id, lane, message_id, recipient, attempt, crashes, expires_at, hold_in_doubt, in_doubt, lease
 """
 
@@ -174,12 +177,13 @@ RETURNING queue.lane
 """
 
 
-def doubter(now: Clock) -> Callable[[Connection, Sequence[Held]], list[bool | Exception]]:
+def doubter(now: Clock, lease: int = 3 * SPARE_LEASE) -> Callable[[Connection, Sequence[Held]], list[bool | Exception]]:
     """The batch that marks claims as in doubt, before their final dot. True when all of them are still ours, with lease
     to spare; else the dot must not be sent."""
+    spare = min(SPARE_LEASE, lease // 3)
 
     def mark(connection: Connection, marks: Sequence[Held]) -> list[bool | Exception]:
-        ours = set(run(connection, _MARK, one_by_one(marks), after=(now(connection) + SPARE_LEASE,)))
+        ours = set(run(connection, _MARK, one_by_one(marks), after=(now(connection) + spare,)))
         return [all((each, mark.lease) in ours for each in mark.ids) for mark in marks]
 
     return mark

@@ -1,0 +1,117 @@
+"""The server that is killed: its lives follow each other on one port and in one data directory."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from serving import ADMIN_KEY
+
+START = 60.0  # seconds in which it must be ready
+
+
+def steady_port() -> int:
+    """One that the system gives to no outgoing connection: it must still be free when the next life wants it."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+
+
+class Doomed:
+    """`broken` names a fault of `kills.doomed`."""
+
+    def __init__(self, directory: Path, database_url: str | None, broken: str | None) -> None:
+        self.data_dir = directory / "data"
+        self.log = directory / "log"
+        self.pid = 0
+        self.ready_after: list[float] = []
+        self._broken = broken
+        self._listen = f"127.0.0.1:{steady_port()}"
+        self._environment = {
+            "POSTROOM_DATA_DIR": str(self.data_dir),
+            "POSTROOM_LISTEN": self._listen,
+            "POSTROOM_SANDBOX": "off",
+            "POSTROOM_ADMIN_KEY": ADMIN_KEY,
+            "POSTROOM_LEASE": "15",  # on PostgreSQL a dead worker's mail is due again when its lease ends
+        }
+        if database_url:
+            self._environment["POSTROOM_DATABASE_URL"] = database_url
+        self.client = httpx2.AsyncClient(
+            base_url=f"http://{self._listen}", headers={"authorization": f"Bearer {ADMIN_KEY}"}, timeout=60
+        )
+
+    async def open(self) -> None:
+        tests = str(Path(__file__).parent.parent)
+        path = os.pathsep.join([tests, *sys.path])
+        self._mother = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "kills.doomed", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": path},
+        )  # fmt: skip
+
+    async def close(self) -> None:
+        if self.pid:
+            self.send(signal.SIGKILL)
+            await self.died()
+        assert self._mother.stdin
+        self._mother.stdin.close()
+        await self._mother.wait()
+        await self.client.aclose()
+
+    async def start(self, point: str | None = None, *, armed: bool = False) -> bool:
+        """Begin a life; True when it is ready, False when it died before."""
+        order = {
+            "environment": self._environment, "log": str(self.log), "broken": self._broken, "point": point,
+            "armed": armed,
+        }  # fmt: skip
+        assert self._mother.stdin
+        self._mother.stdin.write(json.dumps(order).encode() + b"\n")
+        began = time.monotonic()
+        self.pid = await self._told()
+        self._death = asyncio.create_task(self._told())
+        ready = asyncio.create_task(self._ready())
+        await asyncio.wait([self._death, ready], return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            ready.cancel()
+            return False
+        await ready
+        self.ready_after.append(time.monotonic() - began)
+        return True
+
+    def send(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    async def died(self) -> int:
+        """How: minus the number of a signal, or the exit code."""
+        status = int(await self._death)
+        self.pid = 0
+        return status
+
+    async def has_died(self, within: float) -> bool:
+        await asyncio.wait([self._death], timeout=within)
+        return self._death.done()
+
+    async def _ready(self) -> None:
+        async with asyncio.timeout(START):
+            while True:
+                with suppress(httpx2.TransportError):
+                    if (await self.client.get("/readyz")).status_code == 200:
+                        return
+                await asyncio.sleep(0.005)
+
+    async def _told(self) -> Any:
+        assert self._mother.stdout
+        line = await self._mother.stdout.readline()
+        assert line, "the process that forks the servers has ended"
+        return json.loads(line)
