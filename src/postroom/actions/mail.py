@@ -160,7 +160,7 @@ def prepare(caller: Caller, stored: StoredProfile, draft: Draft, now: int) -> Ne
         expires_at=now + draft.life * SECOND, on_doubt=draft.on_doubt,
         envelope_sender=settings.mail_from or str(sender.address), header_from=str(sender.address),
         subject=draft.subject, content=content, key_id=caller.key_id,
-        deliveries=tuple(_delivery(settings, address) for address in draft.recipients),
+        deliveries=tuple(_delivery(settings, address) for address in draft.recipients), reports=draft.reports,
     )  # fmt: skip
 
 

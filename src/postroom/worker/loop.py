@@ -37,7 +37,7 @@ from postroom.smtp.attempt import Attempt
 from postroom.smtp.route import Route
 from postroom.store.database import Database
 from postroom.store.profiles import StoredProfile, by_lanes
-from postroom.store.queue.claim import Claim, Held, Wanted, claimer, doubter, releaser, renewer
+from postroom.store.queue.claim import Claim, Held, Kept, Wanted, claimer, doubter, releaser, renewer
 from postroom.store.queue.lanes import report_lanes
 from postroom.store.queue.settle import Record, Settlement, settle
 from postroom.worker.hold import MOST_OCTETS, Hold, Parcel, parcels_of, take_in
@@ -160,7 +160,7 @@ class Worker:
                 self._let_go(claim)
             log.worker_failed(bug)
 
-    def _post(self, parcel: Parcel, stored: StoredProfile | None, kept: tuple[str, bytes] | None) -> None:
+    def _post(self, parcel: Parcel, stored: StoredProfile | None, kept: Kept | None) -> None:
         """Decide what needs no attempt; hand the rest to the lane's pool."""
         if stored is None or kept is None:
             self._settle_untried(parcel, State.HELD, "Its profile or its content is no longer there.")
@@ -174,8 +174,8 @@ class Worker:
         except Problem as problem:  # the settings can't be used: the secret can't be opened, say
             self._settle(parcel, stored, _unusable(problem, parcel, self._clock()))
             return
-        sender, content = kept
-        envelope = Envelope(sender, tuple(claim.recipient for claim in parcel))
+        sender, content, reports = kept
+        envelope = Envelope(sender, tuple(claim.recipient for claim in parcel), reports, parcel[0].message_id)
         held = Held(parcel[0].lease, tuple(claim.id for claim in parcel))
         sent = lane.pool.send(envelope, content, partial(self._may_send, held))
         sent.add_done_callback(partial(self._attempted, parcel, stored))

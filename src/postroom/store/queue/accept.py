@@ -7,8 +7,9 @@ from operator import itemgetter
 from sqlalchemy import Connection, delete, insert, select, text
 
 from postroom.domain.delivery import SECOND, State
-from postroom.domain.message import OnDoubt
+from postroom.domain.message import OnDoubt, Reports
 from postroom.domain.problems import Conflict
+from postroom.store import reports
 from postroom.store.queue.lanes import wake_by
 from postroom.store.schema import body, delivery, idempotency, message, queue
 
@@ -40,6 +41,7 @@ class NewMessage:
     content: bytes
     key_id: str
     deliveries: tuple[NewDelivery, ...]
+    reports: Reports | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ def _message_row(new: NewMessage) -> dict[str, object]:
         "id": new.id, "tenant_id": new.tenant_id, "profile_id": new.profile_id, "queued_at": new.queued_at,
         "expires_at": new.expires_at, "hold_in_doubt": new.on_doubt is OnDoubt.HOLD,
         "envelope_sender": new.envelope_sender, "header_from": new.header_from, "subject": new.subject,
-        "size": len(new.content), "key_id": new.key_id,
+        "size": len(new.content), "key_id": new.key_id, "dsn": reports.to_json(new.reports),
     }  # fmt: skip
 
 

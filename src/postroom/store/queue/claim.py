@@ -10,7 +10,8 @@ from typing import ClassVar
 from sqlalchemy import ColumnElement, Connection, bindparam, case, literal, select, text, update
 
 from postroom.domain.delivery import SECOND
-from postroom.domain.message import OnDoubt
+from postroom.domain.message import OnDoubt, Reports
+from postroom.store import reports
 from postroom.store.ids import new_id
 from postroom.store.queue.lanes import sleep, wake_by, wake_up
 from postroom.store.schema import body, lane, message, queue
@@ -140,14 +141,18 @@ def sizes(connection: Connection, message_ids: Iterable[str]) -> dict[str, int]:
     return {row.id: row.size for row in connection.execute(wanted)}
 
 
-def contents(connection: Connection, message_ids: Iterable[str]) -> dict[str, tuple[str, bytes]]:
-    """Envelope sender and bytes of each message."""
+Kept = tuple[str, bytes, Reports | None]  # envelope sender, bytes, and what reports are asked for
+
+
+def contents(connection: Connection, message_ids: Iterable[str]) -> dict[str, Kept]:
+    """What is kept of each message to be sent."""
     wanted = (
-        select(message.c.id, message.c.envelope_sender, body.c.content)
+        select(message.c.id, message.c.envelope_sender, message.c.dsn, body.c.content)
         .join(body, body.c.message_id == message.c.id)
         .where(message.c.id.in_(list(message_ids)))
     )
-    return {row.id: (row.envelope_sender, row.content) for row in connection.execute(wanted)}
+    rows = connection.execute(wanted)
+    return {row.id: (row.envelope_sender, row.content, reports.from_json(row.dsn)) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
