@@ -356,6 +356,12 @@ def test_a_harmless_change_keeps_both_secrets_and_one_is_replaced_without_the_ot
     assert keep_or_replace_secrets(SIGNED_IN, SIGNED_IN, patch, BOTH) == replace(BOTH, refresh_token=Secret("new"))
 
 
+def test_where_a_product_clears_instead_of_refusing_both_secrets_are_cleared():
+    patch = Patch(host="other.example")
+    after = apply(SIGNED_IN, patch)
+    assert keep_or_replace_secrets(SIGNED_IN, after, patch, BOTH, clear_if_moved=True) == Secrets()
+
+
 def test_a_sign_in_without_its_refresh_token_is_refused():
     for stored, patch in ((Secrets(), Patch()), (BOTH, Patch(refresh_token=None))):
         with pytest.raises(Invalid) as refused:

@@ -41,6 +41,7 @@ class Line(asyncio.BufferedProtocol):
         self._listener = listener
         self._buffer = memoryview(bytearray(BUFFER))
         self._transport: asyncio.Transport | None = None
+        self._early: bytearray | None = None  # while TLS begins: what came inside it before anyone was told it stands
 
     async def take(self, connection: socket.socket) -> None:
         """Take over a connected socket."""
@@ -49,6 +50,7 @@ class Line(asyncio.BufferedProtocol):
 
     async def encrypt(self, profile: Profile, seconds: float) -> TlsFacts | Failure:
         """Begin TLS: from the start and after STARTTLS it is the same handshake, verified in the same way."""
+        self._early = bytearray()
         try:
             secured = await asyncio.get_running_loop().start_tls(
                 self._open_transport,
@@ -60,6 +62,11 @@ class Line(asyncio.BufferedProtocol):
             )
         except (OSError, ValueError) as error:  # ValueError: a name that no certificate can have
             return tls.explain(error, profile)
+        finally:
+            early, self._early = self._early, None
+        if early:
+            # A relay may greet in the same breath as its side of the handshake ends (TLS 1.2 from the first byte).
+            asyncio.get_running_loop().call_soon(self._listener.heard, bytes(early))
         self._use(cast(asyncio.Transport, secured))
         facts = tls.facts(cast(ssl.SSLObject, self._open_transport.get_extra_info("ssl_object")))
         self.tls = f"{facts['version']} {facts['cipher']}"
@@ -98,7 +105,12 @@ class Line(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._listener.heard(bytes(self._buffer[:nbytes]))
+        data = bytes(self._buffer[:nbytes])
+        if self._early is None:
+            self._listener.heard(data)
+        else:
+            # asyncio hands over to TLS before anything more is read, so this came encrypted and is no injection.
+            self._early += data
 
     def pause_writing(self) -> None:
         self.is_full = True
