@@ -113,6 +113,16 @@ async def test_a_script_that_says_the_same_once_more_undoes_nothing(tmp_path: Pa
         assert len(await sealed(house)) == 2
 
 
+async def test_the_same_token_for_another_destination_is_another_sign_in(
+    tmp_path: Path, relay: Relay, provider: Issuer
+):
+    """So that what one provider gives in its place never goes to the other."""
+    async with a_house(tmp_path) as house:
+        await put(house, settings(relay, provider))
+        assert (await put(house, settings(relay, provider, token_scope="mail"))).status_code == 200
+        assert len(await sealed(house)) == 2
+
+
 async def test_a_sign_in_that_has_ended_is_told_and_a_new_one_ends_the_rest(
     tmp_path: Path, relay: Relay, provider: Issuer
 ):

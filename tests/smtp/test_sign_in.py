@@ -140,6 +140,16 @@ async def test_one_that_could_not_be_kept_is_not_used_and_kept_the_next_time(rel
     assert drawer.happened == ["kept 1//refresh 1", "kept 1//refresh 2"]
 
 
+async def test_when_the_server_stops_one_that_could_not_be_kept_is_tried_once_more(relay, issuer, drawer):
+    route = signed_in(await relay(mood()), await issuer(Rotating(FIRST)), drawer)
+    drawer.broken = OSError("the disk is full")
+    await outcome_of(route)
+    await route.tokens.close()  # and if it still can't be, stopping goes on
+    drawer.broken = None
+    await route.tokens.close()
+    assert drawer.happened == ["kept 1//refresh 1"]
+
+
 async def test_a_refused_refresh_token_says_sign_in_again(relay, issuer, drawer):
     good, provider = await relay(mood()), await issuer(Rotating("another"))
     outcome = await outcome_of(signed_in(good, provider, drawer))

@@ -156,15 +156,16 @@ class Profiles:
             find = profiles.find if profile_id is None else profiles.get
             before = find(connection, tenant.id, profile_id)
             new, secrets = self._after(before, change(before), clear_if_moved)
-            return self._route_with(new, secrets.password, self._sign_in_with(before, secrets))
+            return self._route_with(new, secrets.password, self._sign_in_with(before, new, secrets))
 
         return await self._database.read(settle)
 
     def _stored_route(self, stored: StoredProfile) -> Route:
         return self._route_with(stored.settings, self._secrets_of(stored).password, self._sign_ins.of(stored))
 
-    def _sign_in_with(self, before: StoredProfile | None, secrets: Secrets) -> SignIn | None:
-        if before is not None and secrets.refresh_token == self._secrets_of(before).refresh_token:
+    def _sign_in_with(self, before: StoredProfile | None, new: Profile, secrets: Secrets) -> SignIn | None:
+        unchanged = secrets.refresh_token == self._secrets_of(before).refresh_token
+        if before is not None and unchanged and _same_destination(before, new):
             return self._sign_ins.of(before)
         return GivenSignIn(secrets.refresh_token) if secrets.refresh_token is not None else None
 
@@ -203,11 +204,7 @@ class Profiles:
         """Settings and secrets after a change."""
         old = before.settings if before else None
         new = apply(old, patch)
-        if (
-            before is not None
-            and destination(new) == destination(before.settings)
-            and _is_what_was_entered(before, patch)
-        ):
+        if _same_destination(before, new) and _is_what_was_entered(before, patch):
             patch = replace(patch, refresh_token=KEEP)
         return new, keep_or_replace_secrets(old, new, patch, self._secrets_of(before), clear_if_moved=clear_if_moved)
 
@@ -219,10 +216,10 @@ class Profiles:
         profile_id = before.id if before else profiles.add(connection, tenant.id, name, now=now)[0]
         password = secrets.password
         sealed = self._vault.seal(password, profiles.place(tenant.id, profile_id)) if password else None
-        if "refresh_token" in changes:
+        sign_in_id = before.sign_in.id if before is not None and before.sign_in is not None else None
+        # The same token for another destination is another sign-in: what one gives in its place is not for the other.
+        if "refresh_token" in changes or not _same_destination(before, new):
             sign_in_id = self._begin_sign_in(connection, tenant, profile_id, secrets.refresh_token)
-        else:
-            sign_in_id = before.sign_in.id if before is not None and before.sign_in is not None else None
         number = profiles.revise(
             connection, tenant.id, profile_id, new, sealed_password=sealed, changes=changes, sign_in_id=sign_in_id,
             author=Author(caller.name, caller.key_id, dialect), now=now,
@@ -262,7 +259,11 @@ class Profiles:
         audit.note(connection, caller, action, str(profile_id), tenant_id=tenant.id, now=now, detail=detail)
 
 
-def _is_what_was_entered(before: StoredProfile, patch: Patch) -> bool:
+def _same_destination(before: StoredProfile | None, new: Profile) -> bool:
+    return before is not None and destination(before.settings) == destination(new)
+
+
+def _is_what_was_entered(before: StoredProfile | None, patch: Patch) -> bool:
     """A script that gives the same refresh token on each run must not undo what the provider has replaced it with."""
-    given, sign_in = patch.refresh_token, before.sign_in
+    given, sign_in = patch.refresh_token, before.sign_in if before is not None else None
     return isinstance(given, Secret) and sign_in is not None and digest(given) == sign_in.entered

@@ -40,7 +40,7 @@ class Tokens:
         self._clock = clock
         self._kept: dict[Key, _Kept] = {}
         self._asking: dict[Key, asyncio.Task[Issued | Failure]] = {}
-        self._unkept: dict[str, tuple[Secret, Secret]] = {}  # by sign-in: the one that was shown, and the new one
+        self._unkept: dict[str, tuple[SignIn, Secret, Secret]] = {}  # the refresh token that was shown, and the new one
 
     async def get(
         self, grant: Grant, reach: Reach, seconds: float, *, instead_of: Token | None = None
@@ -59,6 +59,8 @@ class Tokens:
     async def close(self) -> None:
         """Let what is asked for come to its end: a new refresh token may be on its way."""
         await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        unkept = [self._keep_refresh_token(sign_in) for sign_in, *_ in self._unkept.values()]
+        await asyncio.gather(*unkept, return_exceptions=True)
 
     async def _issue(self, key: Key, grant: Grant, reach: Reach, seconds: float) -> Issued | Failure:
         task = self._asking.get(key)
@@ -89,7 +91,7 @@ class Tokens:
                 shown = await sign_in.newest()
                 issued = await ask_for_token(replace(grant, refresh_token=shown), reach, seconds)
             if isinstance(issued, Issued) and issued.refresh_token not in (None, shown):
-                self._unkept[sign_in.name] = shown, issued.refresh_token
+                self._unkept[sign_in.name] = sign_in, shown, issued.refresh_token
                 await self._keep_refresh_token(sign_in)
         except Problem as problem:
             return failed("settings.unusable", problem.message, Scope.PROFILE)
@@ -101,7 +103,8 @@ class Tokens:
     async def _keep_refresh_token(self, sign_in: SignIn) -> None:
         """Also one that could not be kept the last time: the provider may take no other."""
         if sign_in.name in self._unkept:
-            await sign_in.replace(*self._unkept[sign_in.name])
+            _, shown, new = self._unkept[sign_in.name]
+            await sign_in.replace(shown, new)
             del self._unkept[sign_in.name]
 
     def _keep(self, key: Key, kept: _Kept) -> None:
