@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from postroom.config import PREFIX, SECRETS, Config
 from postroom.dialects import ALL
 from postroom.dialects.dialect import Dialect
-from postroom.domain.profile import Auth, Profile, Security
+from postroom.domain.profile import Auth, ClientAuth, Profile, Security, TlsVersion, TokenGrant
 
 HERE = Path(__file__).parent
 _MARK = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -48,14 +48,17 @@ LOGIN: dict[str, Any] = {"username": "mailer", "security": Security.STARTTLS}
 EXAMPLES = (
     Profile(**COMMON, sender_name="Company", reply_to_address="help@company.example", reply_to_name="Help",
             envelope_sender="bounce@company.example", recipient_filter="*@company.example", server_name="mx.example",
-            verify_certificate=False, ehlo_name="postroom.example", ca_certificates="PEM"),
+            verify_certificate=False, ehlo_name="postroom.example", ca_certificates="PEM", tls_minimum=TlsVersion.V1_3),
     Profile(**COMMON, security=Security.STARTTLS),
+    Profile(**COMMON, security=Security.STARTTLS_IF_OFFERED),
     Profile(**COMMON | {"port": 465}, security=Security.TLS),
     Profile(**COMMON | {"port": 2465}, security=Security.TLS),
     Profile(**COMMON, **LOGIN, auth=Auth.PASSWORD),
     Profile(**COMMON, **LOGIN, auth=Auth.NTLM),
     Profile(**COMMON, **LOGIN, auth=Auth.OAUTH2, token_url="https://login.example/token", client_id="client",
             token_scope="send", token_audience="mail"),
+    Profile(**COMMON, **LOGIN, auth=Auth.OAUTH2, token_url="https://login.example/token", client_id="client",
+            token_grant=TokenGrant.REFRESH_TOKEN, token_client_auth=ClientAuth.BASIC),
 )  # fmt: skip
 
 

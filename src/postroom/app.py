@@ -25,6 +25,7 @@ from postroom.actions.mail import Mail
 from postroom.actions.profiles import Profiles, RouteWith
 from postroom.actions.room import Room
 from postroom.actions.sandbox import SandboxMail
+from postroom.actions.sign_ins import SignIns
 from postroom.actions.status import Status
 from postroom.actions.tenants import Tenants
 from postroom.actions.trials import Trials
@@ -35,6 +36,7 @@ from postroom.domain.secret import Secret
 from postroom.smtp.reach import Network, Reach
 from postroom.smtp.route import Route
 from postroom.smtp.sandbox import Caught, Sandbox, subject
+from postroom.smtp.sign_in import SignIn
 from postroom.smtp.tokens import Tokens
 from postroom.store import caught, profiles
 from postroom.store.database import Database
@@ -71,8 +73,9 @@ async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = froz
         vault = vault_from(config.secret("vault_key"), config.data_dir)
         sandbox = _endpoint(config.sandbox)
         first_key = await settle_in(database, vault, sandbox=sandbox, admin_key=config.secret("admin_key"))
-        route_with = _router(config, _reach(config, listening, sandbox))
-        worker = Worker(database, _stored_router(vault, route_with), lease=config.lease)
+        tokens = Tokens()
+        route_with = _router(config, _reach(config, listening, sandbox), tokens)
+        worker = Worker(database, _stored_router(database, vault, route_with), lease=config.lease)
         operator_key = Secret(secrets.token_urlsafe(32))
         mail = Mail(database, worker)
 
@@ -95,6 +98,7 @@ async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = froz
             yield Postroom(config, database, room, worker, site, operator_key, first_key)
         finally:
             await room.trials.close()
+            await tokens.close()
     finally:
         await database.close()
 
@@ -206,25 +210,26 @@ async def _sandbox(config: Config, database: Database, wanted: bool) -> AsyncIte
         await sandbox.close()
 
 
-def _router(config: Config, reach: Reach) -> RouteWith:
+def _router(config: Config, reach: Reach, tokens: Tokens) -> RouteWith:
     ehlo_name = config.ehlo_name or socket.gethostname()
     plaintext = _networks(config.plaintext_auth)
-    tokens = Tokens()
 
-    def route_with(settings: Profile, password: Secret | None) -> Route:
+    def route_with(settings: Profile, password: Secret | None, sign_in: SignIn | None) -> Route:
         name = settings.ehlo_name or ehlo_name
-        return Route(settings, password, reach, name, plaintext_networks=plaintext, tokens=tokens)
+        return Route(settings, password, reach, name, plaintext_networks=plaintext, sign_in=sign_in, tokens=tokens)
 
     return route_with
 
 
-def _stored_router(vault: Vault, route_with: RouteWith) -> Callable[[StoredProfile], Route]:
+def _stored_router(database: Database, vault: Vault, route_with: RouteWith) -> Callable[[StoredProfile], Route]:
+    sign_ins = SignIns(database, vault)
+
     def route_of(stored: StoredProfile) -> Route:
         """Raises Unavailable when the secret can't be opened: it is never sent without."""
         password = None
         if stored.sealed_password is not None:
             password = vault.open(stored.sealed_password, profiles.place(stored.tenant_id, stored.id))
-        return route_with(stored.settings, password)
+        return route_with(stored.settings, password, sign_ins.of(stored))
 
     return route_of
 

@@ -73,6 +73,10 @@ def lane_well(lane: int) -> None:
     _log.info("lane_well", lane=lane)
 
 
+def refresh_token_replaced(tenant: int, profile: int) -> None:
+    _log.info("refresh_token_replaced", tenant=tenant, profile=profile)
+
+
 def worker_failed(error: BaseException) -> None:
     _log.error("worker_failed", error=type(error).__name__, exc_info=error)
 

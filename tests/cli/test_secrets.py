@@ -36,6 +36,34 @@ def test_a_new_destination_asks_for_the_password_again(served: Cli):
     assert (done.code, done.error["code"], done.error["field"]) == (1, "secret_needed", "password")
 
 
+SIGN_IN = (
+    "--auth", "oauth2", "--token-grant", "refresh_token", "--token-url", "https://login.example/token",
+    "--client-id", "the-client", "--sender", "me@example.com",
+)  # fmt: skip
+
+
+def test_a_refresh_token_on_stdin_appears_in_no_output_and_no_log(served: Cli, server: Server):
+    served.seen.clear()
+    stored = served.ok("profile", "set", *SIGN_IN, "--refresh-token-stdin", stdin="1//canary-token\n")
+    assert (stored["refresh_token_set"], stored["password_set"]) == (True, False)
+    shown = served("profile", "show")
+    assert "me@example.com, by token for the-client, refresh token set" in shown.out
+    moved = served("profile", "set", "--client-id", "other", "--json")
+    assert (moved.code, moved.error["code"], moved.error["field"]) == (1, "secret_needed", "refresh_token")
+    assert "1//canary-token" not in "".join(served.seen) + server.logged()
+
+
+def test_one_secret_at_a_time_comes_from_stdin_and_a_client_may_have_none(served: Cli):
+    assert served("profile", "set", "--password-stdin", "--refresh-token-stdin", stdin="x").code == 2
+    assert served("profile", "set", "--refresh-token", "--refresh-token-stdin", stdin="x").code == 2
+    assert served("profile", "set", "--refresh-token-stdin", "--from-json", "-", stdin="{}").code == 2
+    assert served("profile", "set", "--no-password", "--password-stdin", stdin="x").code == 2
+    served.ok("profile", "set", *LOGIN, "--password-stdin", stdin=PASSWORD)
+    assert served("profile", "set", *SIGN_IN, "--refresh-token-stdin", stdin="1//token").code == 1
+    stored = served.ok("profile", "set", *SIGN_IN, "--no-password", "--refresh-token-stdin", stdin="1//token")
+    assert (stored["refresh_token_set"], stored["password_set"]) == (True, False)
+
+
 def test_stdin_without_a_password_is_a_usage_error(in_place: Cli):
     assert in_place("profile", "set", *LOGIN, "--password-stdin", stdin="\n").code == 2
     assert in_place("profile", "set", "--password-stdin", "--password", stdin="y").code == 2

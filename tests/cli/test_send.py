@@ -136,3 +136,11 @@ def test_a_file_that_is_not_there_is_named(in_place: Cli):
     assert "--attach: No such file or directory: nowhere.pdf" in done.err
     done = in_place("send", "--to", "a@example.com", "--inline", "nowhere.png")
     assert "--inline: No such file or directory: nowhere.png" in done.err
+
+
+def test_reports_are_asked_for_by_option_and_a_relay_without_them_takes_the_mail(served: Cli):
+    asked = ("--notify", "failure", "--notify", "delay", "--return", "headers")
+    found = served.ok("send", "--to", "one@example.com", "--text", "Hi", *asked, "--wait")
+    assert found["state"] == "sent"
+    assert found["dsn"] == {"notify": ["failure", "delay"], "return": "headers"}
+    assert served("send", "--to", "one@example.com", "--notify", "never", "--notify", "delay").code == 1

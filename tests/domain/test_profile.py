@@ -7,20 +7,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from postroom.domain.destination import (
+    DESTINATION_FIELDS,
+    Need,
+    Secrets,
+    destination,
+    keep_or_replace_secret,
+    keep_or_replace_secrets,
+    need_of,
+    unmarked_fields,
+)
 from postroom.domain.problems import Invalid, SecretNeeded
 from postroom.domain.profile import (
-    DESTINATION_FIELDS,
     KEEP,
+    SECRET_FIELDS,
     TEXT_FIELDS,
     Auth,
+    ClientAuth,
     Patch,
     Profile,
     Security,
+    TlsVersion,
+    TokenGrant,
     apply,
     changed_fields,
-    destination,
-    keep_or_replace_secret,
-    unmarked_fields,
 )
 from postroom.domain.secret import Secret
 
@@ -40,9 +50,12 @@ OTHER: dict[str, Any] = {
     "verify_certificate": False,
     "ca_certificates": "OTHER PEM",
     "server_name": "mx.evil.example",
+    "tls_minimum": TlsVersion.V1_3,
     "auth": Auth.NONE,
     "username": "somebody",
     "token_url": "https://login.evil.example/token",
+    "token_grant": TokenGrant.REFRESH_TOKEN,
+    "token_client_auth": ClientAuth.BASIC,
     "client_id": "evil",
     "token_scope": "everything",
     "token_audience": "evil",
@@ -63,7 +76,7 @@ NAMES = [f.name for f in fields(Profile)]
 
 def test_every_field_of_a_profile_is_looked_at_here_and_can_be_patched():
     assert set(OTHER) == set(NAMES)
-    assert {f.name for f in fields(Patch)} == {*NAMES, "password"}
+    assert {f.name for f in fields(Patch)} == {*NAMES, *SECRET_FIELDS}
     assert all(getattr(BEFORE, name) != OTHER[name] for name in NAMES)
 
 
@@ -283,3 +296,82 @@ def test_a_new_profile_differs_from_nothing_in_every_field_that_is_set():
 def test_keep_is_not_a_value_that_a_patch_says():
     assert Patch().settings() == {}
     assert Patch(username=KEEP, port=25).settings() == {"port": 25}
+
+
+# A sign-in: a refresh token, and a client that may have no secret of its own.
+
+SIGNED_IN = replace(
+    BEFORE, auth=Auth.OAUTH2, token_grant=TokenGrant.REFRESH_TOKEN, token_url="https://login.example/token",
+    client_id="client",
+)  # fmt: skip
+BOTH = Secrets(Secret("client secret"), Secret("refresh token"))
+
+
+@pytest.mark.parametrize(
+    ("profile", "password", "refresh_token"),
+    [
+        (Profile(host="localhost"), Need.NONE, Need.NONE),
+        (BEFORE, Need.REQUIRED, Need.NONE),
+        (replace(BEFORE, token_grant=TokenGrant.REFRESH_TOKEN), Need.REQUIRED, Need.NONE),
+        (replace(SIGNED_IN, token_grant=TokenGrant.CLIENT_CREDENTIALS), Need.REQUIRED, Need.NONE),
+        (SIGNED_IN, Need.OPTIONAL, Need.REQUIRED),
+    ],
+)
+def test_what_settings_need_of_each_secret(profile: Profile, password: Need, refresh_token: Need):
+    assert (need_of(profile, "password"), need_of(profile, "refresh_token")) == (password, refresh_token)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - HARMLESS - {"auth", "token_grant"}))
+def test_a_change_of_the_destination_demands_both_secrets_again(name: str):
+    patch = Patch(**{name: OTHER[name]})
+    for secrets, needed in (
+        ({}, "password"),
+        ({"password": Secret("new")}, "refresh_token"),
+        ({"refresh_token": Secret("new")}, "password"),
+        ({"password": None}, "refresh_token"),
+    ):
+        said = replace(patch, **secrets)
+        with pytest.raises(SecretNeeded, match=name) as refused:
+            keep_or_replace_secrets(SIGNED_IN, apply(SIGNED_IN, said), said, BOTH)
+        assert refused.value.field == needed
+    both = replace(patch, password=None, refresh_token=Secret("new"))
+    assert keep_or_replace_secrets(SIGNED_IN, apply(SIGNED_IN, both), both, BOTH) == Secrets(None, Secret("new"))
+
+
+@pytest.mark.parametrize(
+    "patch", [Patch(auth=Auth.PASSWORD), Patch(token_grant=TokenGrant.CLIENT_CREDENTIALS), Patch(auth=Auth.NTLM)]
+)
+def test_a_refresh_token_is_dropped_where_there_is_no_use_for_it(patch: Patch):
+    said = replace(patch, password=Secret("new"))
+    assert keep_or_replace_secrets(SIGNED_IN, apply(SIGNED_IN, said), said, BOTH) == Secrets(Secret("new"), None)
+    useless = replace(said, refresh_token=Secret("new"))
+    with pytest.raises(Invalid) as refused:
+        keep_or_replace_secrets(SIGNED_IN, apply(SIGNED_IN, useless), useless, BOTH)
+    assert refused.value.field == "refresh_token"
+
+
+def test_a_harmless_change_keeps_both_secrets_and_one_is_replaced_without_the_other():
+    assert keep_or_replace_secrets(SIGNED_IN, replace(SIGNED_IN, sender_name="New"), Patch(), BOTH) == BOTH
+    patch = Patch(refresh_token=Secret("new"))
+    assert keep_or_replace_secrets(SIGNED_IN, SIGNED_IN, patch, BOTH) == replace(BOTH, refresh_token=Secret("new"))
+
+
+def test_where_a_product_clears_instead_of_refusing_both_secrets_are_cleared():
+    patch = Patch(host="other.example")
+    after = apply(SIGNED_IN, patch)
+    assert keep_or_replace_secrets(SIGNED_IN, after, patch, BOTH, clear_if_moved=True) == Secrets()
+
+
+def test_a_sign_in_without_its_refresh_token_is_refused():
+    for stored, patch in ((Secrets(), Patch()), (BOTH, Patch(refresh_token=None))):
+        with pytest.raises(Invalid) as refused:
+            keep_or_replace_secrets(SIGNED_IN, SIGNED_IN, patch, stored)
+        assert refused.value.field == "refresh_token"
+
+
+@pytest.mark.parametrize("text", ["*****", "with\nline", "pässtoken", "x" * 4097, "nul\x00"])
+def test_what_can_be_no_refresh_token_is_refused(text: str):
+    with pytest.raises(Invalid) as refused:
+        keep_or_replace_secret(SIGNED_IN, SIGNED_IN, Patch(refresh_token=Secret(text)), None, name="refresh_token")
+    assert refused.value.field == "refresh_token"
+    assert text not in refused.value.message

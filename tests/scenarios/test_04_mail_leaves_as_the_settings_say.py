@@ -105,3 +105,15 @@ async def test_host_tls_login_sender_reply_to_and_envelope_sender_are_the_ones_s
     assert (stored["sender_name"] or "noreply") in header["From"]
     assert ("help@company.example" in (header["Reply-To"] or "")) == (expected.reply_to_address is not None)
     assert stored["dialect"] == dialect.name
+
+
+async def test_reports_are_asked_for_as_the_message_says(house: House):
+    """Of a relay that offers them (RFC 3461); the sandbox of the other scenarios does not, and takes the mail."""
+    async with open_relay(Mood(offers=(*OFFERS, "DSN"))) as relay:
+        settings = {"host": "127.0.0.1", "port": relay.port, "sender_address": "noreply@company.example"}
+        await house.client.put("/v1/profiles/default", json=settings, headers=house.admin)
+        mail = {"to": ["ann+x@email.com"], "text": "It works.", "dsn": {"notify": ["success"], "return": "full"}}
+        message = (await house.client.post("/v1/messages", json=mail, headers=house.admin)).json()["id"]
+        await arrived(relay)
+    assert any(line.endswith(f" RET=FULL ENVID={message}") for line in relay.heard if line.startswith("MAIL"))
+    assert "RCPT TO:<ann+x@email.com> NOTIFY=SUCCESS ORCPT=rfc822;ann+2Bx@email.com" in relay.heard

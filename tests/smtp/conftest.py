@@ -36,6 +36,7 @@ class Certificates:
     expired: ssl.SSLContext
     self_signed: ssl.SSLContext
     foreign: ssl.SSLContext  # from an authority that nobody knows
+    good_of: Callable[[ssl.TLSVersion], ssl.SSLContext]  # that and nothing newer
 
 
 @pytest.fixture(scope="session")
@@ -51,11 +52,13 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
         ),
         self_signed=_self_signed(tmp_path_factory.mktemp("certificates")),
         foreign=_server(foreign.issue_cert("relay.test")),
+        good_of=lambda newest: _server(ours.issue_cert("relay.test"), newest),
     )
 
 
-def _server(certificate: trustme.LeafCert) -> ssl.SSLContext:
+def _server(certificate: trustme.LeafCert, newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = newest
     certificate.configure_cert(context)
     return context
 

@@ -237,14 +237,6 @@ async def test_nobody_there(relay):
     assert (outcome.code, outcome.scope) == ("oauth.unreachable", Scope.RELAY)
 
 
-@pytest.mark.parametrize(
-    "url", ["https://relay.test:99999/", "https://relay.test:0/", "https://[::1", "https://?x", "https://%61/"]
-)
-async def test_an_address_that_is_none(relay, url):
-    outcome = await outcome_of(oauth(route_to(await relay(mood()), plaintext=True), url))
-    assert (outcome.code, outcome.scope) == ("oauth.unreachable", Scope.PROFILE)
-
-
 async def test_proxies_and_passwords_from_the_environment_are_left_alone(relay, issuer, monkeypatch, tmp_path):
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password else\n")

@@ -9,7 +9,25 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 Act = Callable[[asyncio.StreamWriter], Awaitable[None]]
-Answer = bytes | Act
+
+
+@dataclass
+class Rotating:
+    """Takes each refresh token once, and gives the next one with its answer, as many providers do."""
+
+    takes: str
+    given: int = 0
+
+    def answer(self, form: dict[str, str]) -> bytes:
+        if form.get("refresh_token") != self.takes:
+            said = f"Token {form.get('refresh_token')} has been used or revoked."
+            return answer(400, error="invalid_grant", error_description=said)
+        self.given += 1
+        self.takes = f"1//refresh {self.given}"
+        return token(f"ya29.access-{self.given}", refresh_token=self.takes)
+
+
+Answer = bytes | Act | Rotating
 
 
 def answer(status: int = 200, body: bytes | None = None, *headers: str, **said: object) -> bytes:
@@ -53,6 +71,8 @@ class Issuer:
         self.heads.append(head)
         self.forms.append(dict(parse_qsl(body.decode(), strict_parsing=True)))
         now = self.answers[min(len(self.forms), len(self.answers)) - 1]
+        if isinstance(now, Rotating):
+            now = now.answer(self.forms[-1])
         if isinstance(now, bytes):
             writer.write(now)
             await writer.drain()

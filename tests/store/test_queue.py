@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from postroom.domain.delivery import CRASH_IN_DOUBT, SECOND, Finish, State, TryAgain
-from postroom.domain.message import OnDoubt
+from postroom.domain.message import Notify, OnDoubt, Reports, Returned
 from postroom.domain.problems import Conflict
 from postroom.store.queue import manage
 from postroom.store.queue.accept import Acceptance, Accepted, IdempotencyKey, forget_old_keys
@@ -23,17 +23,21 @@ def key(digest: str = "k", request: str = "r", answer: str = "first") -> Idempot
     return IdempotencyKey(digest, request, answer)
 
 
+REPORTS = Reports((Notify.FAILURE, Notify.DELAY), Returned.HEADERS)
+
 # --- accept
 
 
 async def test_accepted_mail_is_there_to_be_read_and_claimed(room: Room) -> None:
     lane = await room.lane("acme")
-    message_id = await room.accept(lane, "one@good.example", "two@good.example", filtered=["eve@evil.example"])
+    new = room.message(lane, ("one@good.example", "two@good.example"), filtered=["eve@evil.example"], reports=REPORTS)
+    await room.take(new)
+    message_id = new.id
     assert await room.states(lane, message_id) == [State.WAITING, State.WAITING, State.FILTERED]
     claims = await room.claim()
     assert [each.recipient for each in claims] == ["one@good.example", "two@good.example"]
     found = await room.database.read(lambda connection: contents(connection, [message_id]))
-    assert found == {message_id: ("post@company.example", b"Subject: Hello\r\n\r\nHello.\r\n")}
+    assert found == {message_id: ("post@company.example", b"Subject: Hello\r\n\r\nHello.\r\n", REPORTS)}
 
 
 async def test_mail_that_the_filter_holds_back_wakes_nobody(room: Room) -> None:

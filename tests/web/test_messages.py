@@ -265,3 +265,34 @@ async def test_permissions_are_asked_for_one_by_one(house: House):
     refused = await house.client.post("/v1/messages", json=MAIL, headers=reader)
     assert (refused.status_code, refused.json()["code"]) == (403, "denied")
     assert "mail:send" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ({"notify": ["failure", "delay", "failure"], "return": "headers"},
+         {"notify": ["failure", "delay"], "return": "headers"}),
+        ({"notify": ["never"]}, {"notify": ["never"], "return": None}),
+        ({}, {"notify": [], "return": None}),
+        (None, None),
+    ],
+)  # fmt: skip
+async def test_the_reports_that_are_asked_for_are_kept_with_the_message(house: House, said: Any, kept: Any):
+    message = (await send(house, MAIL | {"dsn": said})).json()["id"]
+    shown = (await house.client.get(f"/v1/messages/{message}", headers=house.admin)).json()
+    assert shown["dsn"] == kept
+
+
+@pytest.mark.parametrize(
+    ("dsn", "field"),
+    [
+        ({"notify": ["never", "delay"]}, "dsn.notify"),
+        ({"notify": ["sometimes"]}, "dsn.notify[0]"),
+        ({"notify": "failure"}, "dsn.notify"),
+        ({"return": "half"}, "dsn.return"),
+        ({"ret": "full"}, "dsn.ret"),
+    ],
+)
+async def test_reports_that_can_not_be_asked_for_are_refused(house: House, dsn: Any, field: str):
+    refused = await send(house, MAIL | {"dsn": dsn})
+    assert (refused.status_code, refused.json()["field"]) == (400, field)

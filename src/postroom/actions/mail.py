@@ -207,7 +207,7 @@ def prepare(caller: Caller, stored: StoredProfile, draft: Draft, now: int) -> Ne
         expires_at=now + draft.life * SECOND, on_doubt=draft.on_doubt,
         envelope_sender=settings.mail_from or from_address, header_from=from_address,
         subject=draft.subject, content=content, key_id=caller.key_id,
-        deliveries=_deliveries(settings, draft.recipients),
+        deliveries=_deliveries(settings, draft.recipients), reports=draft.reports,
     )  # fmt: skip
 
 

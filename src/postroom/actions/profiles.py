@@ -7,15 +7,18 @@ from typing import Any
 from sqlalchemy import Connection
 
 from postroom import log
+from postroom.actions.sign_ins import GivenSignIn, SignIns, digest
 from postroom.domain.access import Caller, Permission
+from postroom.domain.destination import Secrets, destination, keep_or_replace_secrets
 from postroom.domain.problems import Conflict, Stale
-from postroom.domain.profile import Patch, Profile, apply, changed_fields, keep_or_replace_secret
+from postroom.domain.profile import KEEP, SECRET_FIELDS, Patch, Profile, apply, changed_fields
 from postroom.domain.secret import Secret
 from postroom.domain.tenant import Tenant
 from postroom.domain.text import one_line
 from postroom.smtp.check import Step, check
 from postroom.smtp.route import Route, Timeouts
-from postroom.store import audit, profiles
+from postroom.smtp.sign_in import SignIn
+from postroom.store import audit, profiles, sign_ins
 from postroom.store.database import Database
 from postroom.store.profiles import Author, StoredProfile
 from postroom.store.queue.lanes import waiting_in
@@ -23,7 +26,7 @@ from postroom.store.vault import Vault
 
 Change = Callable[[StoredProfile | None], Patch]
 FOR_A_CHECK = Timeouts(connect=10, reply=15, dot=15, attempt=20)  # somebody waits for the end of it
-RouteWith = Callable[[Profile, Secret | None], Route]
+RouteWith = Callable[[Profile, Secret | None, SignIn | None], Route]
 
 
 class Profiles:
@@ -36,6 +39,7 @@ class Profiles:
     ) -> None:  # fmt: skip
         self._database = database
         self._vault = vault
+        self._sign_ins = SignIns(database, vault)
         self._route_with = route_with
         self._changed = changed
         self._fallback = fallback
@@ -137,8 +141,7 @@ class Profiles:
         """The staged test of the stored settings, step by step as it happens; sends nothing."""
         caller.require(Permission.SETTINGS_CHECK)
         stored = await self._database.read(lambda connection: profiles.get(connection, tenant.id, profile_id))
-        route = replace(self._route_with(stored.settings, self._secret_of(stored)), timeouts=FOR_A_CHECK)
-        return check(route, recipient=recipient)
+        return check(replace(self._stored_route(stored), timeouts=FOR_A_CHECK), recipient=recipient)
 
     async def route_with(
         self, caller: Caller, tenant: Tenant, profile_id: int | None, change: Change | None, *,
@@ -150,21 +153,30 @@ class Profiles:
 
         def settle(connection: Connection) -> Route:
             if change is None:
-                stored = profiles.get(connection, tenant.id, profile_id)
-                return self._route_with(stored.settings, self._secret_of(stored))
+                return self._stored_route(profiles.get(connection, tenant.id, profile_id))
             find = profiles.find if profile_id is None else profiles.get
             before = find(connection, tenant.id, profile_id)
-            patch = change(before)
-            return self._route_with(*self._after(before, patch, clear_if_moved))
+            new, secrets = self._after(before, change(before), clear_if_moved)
+            return self._route_with(new, secrets.password, self._sign_in_with(before, new, secrets))
 
         return await self._database.read(settle)
+
+    def _stored_route(self, stored: StoredProfile) -> Route:
+        return self._route_with(stored.settings, self._secrets_of(stored).password, self._sign_ins.of(stored))
+
+    def _sign_in_with(self, before: StoredProfile | None, new: Profile, secrets: Secrets) -> SignIn | None:
+        unchanged = secrets.refresh_token == self._secrets_of(before).refresh_token
+        if before is not None and unchanged and _same_destination(before, new):
+            return self._sign_ins.of(before)
+        return GivenSignIn(secrets.refresh_token) if secrets.refresh_token is not None else None
 
     async def reset(self, caller: Caller, tenant: Tenant, *, dialect: str) -> StoredProfile | None:
         """Back to the installation's own settings; without such, to none. Raises Conflict while mail waits for them."""
         caller.require(Permission.SETTINGS_WRITE)
         fallback = self._fallback
         if fallback is not None:
-            whole = Patch(**{f.name: getattr(fallback, f.name) for f in fields(fallback)}, password=None)
+            settings = {f.name: getattr(fallback, f.name) for f in fields(fallback)}
+            whole = Patch(**settings, password=None, refresh_token=None)
             return await self.save(caller, tenant, None, lambda _stored: whole, dialect=dialect)
         if await self.find(caller, tenant) is not None:
             await self.delete(caller, tenant, None)
@@ -179,31 +191,38 @@ class Profiles:
         self, connection: Connection, caller: Caller, tenant: Tenant, before: StoredProfile | None, patch: Patch,
         dialect: str, name: str = "default", clear_if_moved: bool = False,
     ) -> StoredProfile:  # fmt: skip
-        old, old_secret = before.settings if before else None, self._secret_of(before)
-        new, new_secret = self._after(before, patch, clear_if_moved)
+        old, old_secrets = before.settings if before else None, self._secrets_of(before)
+        new, secrets = self._after(before, patch, clear_if_moved)
         changes: dict[str, Any] = dict(changed_fields(old, new))
-        if new_secret != old_secret:
-            changes["password"] = "changed" if new_secret else "cleared"
+        for field in SECRET_FIELDS:
+            if getattr(secrets, field) != getattr(old_secrets, field):
+                changes[field] = "changed" if getattr(secrets, field) else "cleared"
         if before is not None and not changes:
             return before
-        return self._revise(connection, caller, tenant, before, new, new_secret, changes, dialect, name)
+        return self._revise(connection, caller, tenant, before, new, secrets, changes, dialect, name)
 
-    def _after(self, before: StoredProfile | None, patch: Patch, clear_if_moved: bool) -> tuple[Profile, Secret | None]:
-        """Settings and secret after a change."""
+    def _after(self, before: StoredProfile | None, patch: Patch, clear_if_moved: bool) -> tuple[Profile, Secrets]:
+        """Settings and secrets after a change."""
         old = before.settings if before else None
         new = apply(old, patch)
-        secret = self._secret_of(before)
-        return new, keep_or_replace_secret(old, new, patch, secret, clear_if_moved=clear_if_moved)
+        if _same_destination(before, new) and _is_what_was_entered(before, patch):
+            patch = replace(patch, refresh_token=KEEP)
+        return new, keep_or_replace_secrets(old, new, patch, self._secrets_of(before), clear_if_moved=clear_if_moved)
 
     def _revise(
         self, connection: Connection, caller: Caller, tenant: Tenant, before: StoredProfile | None, new: Profile,
-        secret: Secret | None, changes: dict[str, Any], dialect: str, name: str,
+        secrets: Secrets, changes: dict[str, Any], dialect: str, name: str,
     ) -> StoredProfile:  # fmt: skip
         now = self._database.now(connection)
         profile_id = before.id if before else profiles.add(connection, tenant.id, name, now=now)[0]
-        sealed = self._vault.seal(secret, profiles.place(tenant.id, profile_id)) if secret else None
+        password = secrets.password
+        sealed = self._vault.seal(password, profiles.place(tenant.id, profile_id)) if password else None
+        sign_in_id = before.sign_in.id if before is not None and before.sign_in is not None else None
+        # The same token for another destination is another sign-in: what one gives in its place is not for the other.
+        if "refresh_token" in changes or not _same_destination(before, new):
+            sign_in_id = self._begin_sign_in(connection, tenant, profile_id, secrets.refresh_token)
         number = profiles.revise(
-            connection, tenant.id, profile_id, new, sealed_password=sealed, changes=changes,
+            connection, tenant.id, profile_id, new, sealed_password=sealed, changes=changes, sign_in_id=sign_in_id,
             author=Author(caller.name, caller.key_id, dialect), now=now,
         )  # fmt: skip
         detail = {"revision": number, "dialect": dialect, "changes": changes}
@@ -211,10 +230,22 @@ class Profiles:
         log.settings_saved(tenant.slug, profile_id, number, dialect, sorted(changes))
         return profiles.get(connection, tenant.id, profile_id)
 
-    def _secret_of(self, stored: StoredProfile | None) -> Secret | None:
-        if stored is None or stored.sealed_password is None:
+    def _begin_sign_in(
+        self, connection: Connection, tenant: Tenant, profile_id: int, token: Secret | None
+    ) -> int | None:
+        if token is None:
             return None
-        return self._vault.open(stored.sealed_password, profiles.place(stored.tenant_id, stored.id))
+        sealed = self._vault.seal(token, sign_ins.place(tenant.id, profile_id))
+        return sign_ins.add(connection, sealed, digest(token), now=self._database.now(connection))
+
+    def _secrets_of(self, stored: StoredProfile | None) -> Secrets:
+        if stored is None:
+            return Secrets()
+        password, sign_in = stored.sealed_password, stored.sign_in
+        return Secrets(
+            self._vault.open(password, profiles.place(stored.tenant_id, stored.id)) if password is not None else None,
+            self._vault.open(sign_in.sealed, sign_ins.place(stored.tenant_id, stored.id)) if sign_in else None,
+        )
 
     def _note(
         self,
@@ -227,3 +258,13 @@ class Profiles:
     ) -> None:
         now = self._database.now(connection)
         audit.note(connection, caller, action, str(profile_id), tenant_id=tenant.id, now=now, detail=detail)
+
+
+def _same_destination(before: StoredProfile | None, new: Profile) -> bool:
+    return before is not None and destination(before.settings) == destination(new)
+
+
+def _is_what_was_entered(before: StoredProfile | None, patch: Patch) -> bool:
+    """A script that gives the same refresh token on each run must not undo what the provider has replaced it with."""
+    given, sign_in = patch.refresh_token, before.sign_in if before is not None else None
+    return isinstance(given, Secret) and sign_in is not None and digest(given) == sign_in.entered

@@ -11,6 +11,7 @@ import typer
 
 from postroom.cli.duration import seconds
 from postroom.cli.reading import read_bytes, read_text
+from postroom.domain.message import Notify, Returned
 
 _NAMED = re.compile(r'\s*"?(?P<name>[^"<>]*?)"?\s*<(?P<address>[^<>]+)>\s*')
 _MAILBOX = "ADDRESS"
@@ -37,6 +38,10 @@ class Draft:
     expires_in: Annotated[
         int | None, typer.Option(parser=seconds, metavar="DURATION", help="Give up after this long: 2h, 3d; else 5d.")
     ] = None
+    notify: Annotated[
+        list[Notify] | None, typer.Option(help="When relays are to report to the sender; give it several times.")
+    ] = None
+    returned: Annotated[Returned | None, typer.Option("--return", help="What reports of failure bring back.")] = None
 
     def body(self) -> dict[str, Any]:
         """Raises Invalid when a file can't be read, BadParameter when there is no recipient or two texts."""
@@ -48,9 +53,14 @@ class Draft:
             "from": _mailbox(self.sender) if self.sender else None,
             "reply_to": _mailbox(self.reply_to) if self.reply_to else None,
             "attachments": [*(_attachment(path) for path in self.attach or ()), *map(_inline, self.inline or ())],
-            "profile": self.profile, "expires_in": self.expires_in,
+            "profile": self.profile, "expires_in": self.expires_in, "dsn": self._dsn(),
         }  # fmt: skip
         return {name: value for name, value in said.items() if value not in (None, [])}
+
+    def _dsn(self) -> dict[str, Any] | None:
+        if not self.notify and self.returned is None:
+            return None
+        return {"notify": [each.value for each in self.notify or ()], "return": self.returned}
 
     def _text(self) -> str | None:
         if self.text is not None and self.text_file is not None:

@@ -10,6 +10,7 @@ from postroom.cli.invocation import AsJson, ask
 from postroom.cli.output import facts, note, say, show, table
 from postroom.cli.settings import Settings, fields_in
 from postroom.cli.spread import spread
+from postroom.domain.profile import Auth, TokenGrant
 
 commands = typer.Typer(no_args_is_help=True, help="Profiles: the SMTP settings that mail leaves with.")
 
@@ -117,7 +118,8 @@ def _facts(profile: Any) -> None:
         ("profile", f"{profile['id']} {profile['name']}{' (the default)' if profile['default'] else ''}"),
         ("relay", f"{profile['host']}:{profile['port']}"), ("security", profile["security"]),
         ("verified", profile["verify_certificate"]), ("authorities", _authorities(profile)),
-        ("server name", profile["server_name"]), ("login", _login(profile)),
+        ("server name", profile["server_name"]), ("TLS", f"{profile['tls_minimum']} or newer"),
+        ("login", _login(profile)), ("token from", profile["token_url"]),
         ("sender", _mailbox(profile, "sender")), ("reply to", _mailbox(profile, "reply_to")),
         ("MAIL FROM", profile["envelope_sender"]), ("filter", profile["recipient_filter"]),
         ("EHLO name", profile["ehlo_name"]),
@@ -135,7 +137,14 @@ def _authorities(profile: Any) -> str | None:
 def _login(profile: Any) -> str:
     if profile["auth"] == "none":
         return "none"
-    return f"{profile['username']}, password {'set' if profile['password_set'] else 'missing'}"
+    set_or = "set" if profile["password_set"] else "missing"
+    if profile["auth"] != Auth.OAUTH2:
+        return f"{profile['username']}, password {set_or}"
+    who = profile["username"] or profile["sender_address"]
+    if profile["token_grant"] == TokenGrant.CLIENT_CREDENTIALS:
+        return f"{who}, by token for {profile['client_id']}, its secret {set_or}"
+    signed_in = "set" if profile["refresh_token_set"] else "missing"
+    return f"{who}, by token for {profile['client_id']}, refresh token {signed_in}"
 
 
 def _mailbox(profile: Any, which: str) -> str:

@@ -4,13 +4,14 @@ import getpass
 import json
 import sys
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from postroom.cli.reading import read_bytes, read_text
 from postroom.domain.problems import Invalid
-from postroom.domain.profile import Auth, Security
+from postroom.domain.profile import Auth, ClientAuth, Security, TlsVersion, TokenGrant
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,9 @@ class Settings:
 
     host: Annotated[str | None, typer.Option(help="Host name or address of the relay.")] = None
     port: Annotated[int | None, typer.Option(help="Usually 25, 465 or 587.")] = None
-    security: Annotated[Security | None, typer.Option(help="TLS is required, or not used; never if it happens.")] = None
+    security: Annotated[
+        Security | None, typer.Option(help="TLS is required, or not used; if-offered is the only one that lets it be.")
+    ] = None
     verify_certificate: Annotated[
         bool | None, typer.Option("--verify/--no-verify", help="Verify the relay's certificate.")
     ] = None
@@ -27,11 +30,21 @@ class Settings:
         str | None, typer.Option(metavar="FILE", help="PEM of the authorities to trust instead of the system's.")
     ] = None
     server_name: Annotated[str | None, typer.Option(help="The certificate's name, if it is not the host's.")] = None
+    tls_minimum: Annotated[TlsVersion | None, typer.Option(help="The oldest version of TLS that will do.")] = None
     auth: Annotated[Auth | None, typer.Option(help="How to log in at the relay.")] = None
     username: Annotated[str | None, typer.Option()] = None
     # A flag: what stands on a command line is seen by others and kept in the shell's history.
     password: Annotated[bool, typer.Option("--password", help="Ask for the password, and don't show it.")] = False
     password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False
+    no_password: Annotated[bool, typer.Option("--no-password", help="Clear it: a client without a secret.")] = False
+    token_url: Annotated[str | None, typer.Option(metavar="URL", help="OAuth 2: where access tokens are given.")] = None
+    token_grant: Annotated[TokenGrant | None, typer.Option(help="OAuth 2: what they are given for.")] = None
+    token_client_auth: Annotated[ClientAuth | None, typer.Option(help="OAuth 2: how the client shows itself.")] = None
+    client_id: Annotated[str | None, typer.Option(help="OAuth 2; its secret is the password.")] = None
+    token_scope: Annotated[str | None, typer.Option(help="OAuth 2: for what, in the provider's words.")] = None
+    token_audience: Annotated[str | None, typer.Option(help="OAuth 2: for whom, in the provider's words.")] = None
+    refresh_token: Annotated[bool, typer.Option("--refresh-token", help="Ask for it, and don't show it.")] = False
+    refresh_token_stdin: Annotated[bool, typer.Option("--refresh-token-stdin", help="Read it from stdin.")] = False
     sender_address: Annotated[str | None, typer.Option("--sender", metavar="ADDRESS")] = None
     sender_name: Annotated[str | None, typer.Option()] = None
     reply_to_address: Annotated[str | None, typer.Option("--reply-to", metavar="ADDRESS")] = None
@@ -57,27 +70,35 @@ class Settings:
             said["ca_certificates"] = read_text(self.ca_file, "--ca-file") if self.ca_file else None
         if self.no_filter:
             said["recipient_filter"] = None
+        if self.no_password:
+            said["password"] = None
         if self.password or self.password_stdin:
-            said["password"] = _password_typed() if self.password else _password_on_stdin()
+            said["password"] = _typed("password") if self.password else _on_stdin("password")
+        if self.refresh_token or self.refresh_token_stdin:
+            said["refresh_token"] = _typed("refresh-token") if self.refresh_token else _on_stdin("refresh-token")
         return said
 
     def _check(self) -> None:
         if self.no_filter and self.recipient_filter is not None:
             raise typer.BadParameter("--filter and --no-filter contradict each other.")
-        if self.password_stdin and self.password:
-            raise typer.BadParameter("give the password once: --password or --password-stdin.")
-        if self.password_stdin and "-" in (self.from_json, self.ca_file):
-            raise typer.BadParameter("stdin can be read once: for the password, or for a file.")
+        if self.password_stdin + self.password + self.no_password > 1:
+            raise typer.BadParameter("give the password once: --password, --password-stdin or --no-password.")
+        if self.refresh_token_stdin and self.refresh_token:
+            raise typer.BadParameter("give the refresh token once: --refresh-token or --refresh-token-stdin.")
+        readers = (self.password_stdin, self.refresh_token_stdin, self.from_json == "-", self.ca_file == "-")
+        if any(readers[:2]) and sum(readers) > 1:
+            raise typer.BadParameter("stdin can be read once: for one secret, or for a file.")
 
 
 _DIRECT = (
-    "host", "port", "security", "verify_certificate", "server_name", "auth", "username", "sender_address",
-    "sender_name", "reply_to_address", "envelope_sender", "recipient_filter", "ehlo_name",
+    "host", "port", "security", "verify_certificate", "server_name", "tls_minimum", "auth", "username", "token_url",
+    "token_grant", "token_client_auth", "client_id", "token_scope", "token_audience", "sender_address", "sender_name",
+    "reply_to_address", "envelope_sender", "recipient_filter", "ehlo_name",
 )  # fmt: skip
 
 
 def _word(value: Any) -> Any:
-    if isinstance(value, Security | Auth):
+    if isinstance(value, StrEnum):
         return value.value
     return None if value == "" else value
 
@@ -93,16 +114,19 @@ def fields_in(path: str, option: str) -> dict[str, Any]:
     return said
 
 
-def _password_typed() -> str:
+def _typed(secret: str) -> str:
     if not sys.stdin.isatty():
-        raise typer.BadParameter("--password asks in a terminal; elsewhere use --password-stdin.")
+        raise typer.BadParameter(f"--{secret} asks in a terminal; elsewhere use --{secret}-stdin.")
     # Not typer.prompt: it asks before the echo is off, so that the first letters could be seen and lost.
-    return _said_something(getpass.getpass("Relay password: "), "--password: nothing was typed.")
+    return _said_something(getpass.getpass(_PROMPTS[secret]), f"--{secret}: nothing was typed.")
 
 
-def _password_on_stdin() -> str:
+_PROMPTS = {"password": "Relay password: ", "refresh-token": "Refresh token: "}
+
+
+def _on_stdin(secret: str) -> str:
     text = sys.stdin.read().removesuffix("\n").removesuffix("\r")
-    return _said_something(text, "--password-stdin: nothing came on stdin.")
+    return _said_something(text, f"--{secret}-stdin: nothing came on stdin.")
 
 
 def _said_something(text: str, complaint: str) -> str:

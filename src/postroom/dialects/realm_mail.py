@@ -79,7 +79,7 @@ def written(profile: Profile) -> dict[str, Json]:
         "replyToDisplayName": profile.reply_to_name,
         "envelopeFrom": profile.envelope_sender,
         "ssl": quoted(profile.security is Security.TLS),
-        "starttls": quoted(profile.security is Security.STARTTLS),
+        "starttls": quoted(profile.security in (Security.STARTTLS, Security.STARTTLS_IF_OFFERED)),
     }
     return without_nothing(said)
 

@@ -15,8 +15,8 @@ SECOND = 1_000_000  # all instants are microseconds since 1970, UTC
 FIRST_WAIT = 60  # seconds
 LONGEST_WAIT = 4 * 3600
 JITTER = 0.25
-# A worker may die of a message. Before it does so for ever, the message is held; that the worker died with its final dot
-# due says more about a message than that it died with this one among hundreds in hand.
+# A worker may die of a message. Before it does so for ever, the message is held; that the worker died with its final
+# dot due says more about a message than that it died with this one among hundreds in hand.
 MOST_CRASHES = 12
 CRASH_IN_DOUBT = 4
 

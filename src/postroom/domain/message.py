@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from postroom.domain.address import Address
+from postroom.domain.problems import Invalid
 
 MOST_RECIPIENTS = 100  # RFC 5321 4.5.3.1.8: every relay takes this many in one transaction
 MOST_MESSAGES = 500  # in one request
@@ -43,6 +44,35 @@ class OnDoubt(StrEnum):
     HOLD = "hold"  # at most once: keep it until a person decides
 
 
+class Notify(StrEnum):
+    """When the relay, or one after it, is to report to the envelope sender (RFC 3461 4.1)."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    DELAY = "delay"
+    NEVER = "never"
+
+
+class Returned(StrEnum):
+    """How much of the message a report of failure brings back (RFC 3461 4.3)."""
+
+    HEADERS = "headers"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """What a message asks of relays that offer delivery status notifications; of the others it asks nothing. Raises
+    Invalid. Empty, and None, leave it to the relay: most report failures, with the headers."""
+
+    notify: tuple[Notify, ...] = ()
+    returned: Returned | None = None
+
+    def __post_init__(self) -> None:
+        if Notify.NEVER in self.notify and len(self.notify) > 1:
+            raise Invalid("dsn.notify", "never stands alone: it contradicts the others.")
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A mail as handed in, parsed but not yet accepted. `sender` None means the profile's."""
@@ -60,6 +90,7 @@ class Draft:
     profile: int | None = None  # None means the tenant's default profile
     life: int = DEFAULT_LIFE  # seconds from acceptance until it is no longer worth sending
     on_doubt: OnDoubt = OnDoubt.RETRY
+    reports: Reports | None = None
 
     @property
     def recipients(self) -> tuple[Address, ...]:
@@ -75,10 +106,13 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What MAIL and RCPT say (RFC 5321 3.3): up to MOST_RECIPIENTS of one message in one transaction."""
+    """What MAIL and RCPT say (RFC 5321 3.3): up to MOST_RECIPIENTS of one message in one transaction. A report names
+    the message by `id`."""
 
     sender: str
     recipients: tuple[str, ...]
+    reports: Reports | None = None
+    id: str = ""
 
     @property
     def needs_smtputf8(self) -> bool:

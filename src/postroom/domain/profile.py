@@ -1,38 +1,42 @@
 """The canonical SMTP settings: what every dialect is translated to and from.
 
-A `Profile` that exists is valid: building one checks it. The relay password is not part of it; it lives in the vault,
-bound to `destination(profile)`.
+A `Profile` that exists is valid: building one checks it. Its secrets are not part of it; they live in the vault, bound
+to its destination (`destination.py`).
 """
 
-import ipaddress
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum, StrEnum
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from postroom.domain.address import Address, domain_name
-from postroom.domain.problems import Invalid, SecretNeeded
+from postroom.domain.host import ehlo_name, host_name
+from postroom.domain.problems import Invalid
 from postroom.domain.recipients import RecipientFilter
 from postroom.domain.secret import Secret
 from postroom.domain.text import LONGEST_TEXT, one_line
+from postroom.domain.token_endpoint import TokenEndpoint
 
-LONGEST_PASSWORD = 4096
 LARGEST_ID = 999_999_999  # of a profile: more than anyone has, and every database's integer holds it
 LONGEST_AUTHORITIES = 200_000  # the whole of a system's bundle is about as long
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-_TOKEN_URL = re.compile(r"https://[^\s/@]+(/\S*)?|http://(127\.[0-9.]+|localhost|\[::1\])(:[0-9]+)?(/\S*)?", re.ASCII)
-
 
 class Security(StrEnum):
-    """How the connection to the relay is protected. No mode is silently opportunistic (design section 3, rule 6)."""
+    """How the connection to the relay is protected. Only one mode is opportunistic, and no dialect's flag means it
+    (design section 3, rule 6)."""
 
     NONE = "none"
+    STARTTLS_IF_OFFERED = "starttls-if-offered"  # without it the mail goes out unencrypted, but no login does
     STARTTLS = "starttls"  # required: no TLS, no mail (RFC 3207)
     TLS = "tls"  # from the first byte (RFC 8314 section 3.3, port 465)
+
+
+class TlsVersion(StrEnum):
+    """The oldest version of TLS that will do (RFC 8996 took 1.0 and 1.1 out of use)."""
+
+    V1_2 = "1.2"
+    V1_3 = "1.3"
 
 
 class Auth(StrEnum):
@@ -41,7 +45,21 @@ class Auth(StrEnum):
     NONE = "none"
     PASSWORD = "password"  # noqa: S105  the best of the offered password mechanisms
     NTLM = "ntlm"  # user name as DOMAIN\\user or user@domain
-    OAUTH2 = "oauth2"  # an access token by client credentials (RFC 6749 4.4), shown by XOAUTH2 or OAUTHBEARER
+    OAUTH2 = "oauth2"  # an access token from a token endpoint, shown by XOAUTH2 or OAUTHBEARER
+
+
+class TokenGrant(StrEnum):
+    """What an access token is given for."""
+
+    CLIENT_CREDENTIALS = "client_credentials"  # RFC 6749 4.4: the client's own secret
+    REFRESH_TOKEN = "refresh_token"  # noqa: S105  RFC 6749 6: what a person's sign-in left to the client
+
+
+class ClientAuth(StrEnum):
+    """How the client shows its secret to the token endpoint (RFC 6749 2.3.1)."""
+
+    BODY = "body"
+    BASIC = "basic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +76,13 @@ class Profile:
     verify_certificate: bool = True
     ca_certificates: str | None = None  # PEM; None trusts the system's authorities
     server_name: str | None = None  # the name that the certificate must carry; None means the host
+    tls_minimum: TlsVersion = TlsVersion.V1_2  # of the connection to the relay
     auth: Auth = Auth.NONE
     username: str | None = None  # with OAUTH2 the mailbox to send as; None means the sender's address
     token_url: str | None = None  # OAUTH2: where the access token is asked for
-    client_id: str | None = None  # OAUTH2; its client secret is the profile's password
+    token_grant: TokenGrant = TokenGrant.CLIENT_CREDENTIALS  # OAUTH2
+    token_client_auth: ClientAuth = ClientAuth.BODY  # OAUTH2
+    client_id: str | None = None  # OAUTH2; its client secret, if it has one, is the profile's password
     token_scope: str | None = None  # OAUTH2
     token_audience: str | None = None  # OAUTH2
     envelope_sender: str | None = None  # MAIL FROM; None means the sender's address
@@ -96,8 +117,8 @@ class Profile:
     def _check_login(self) -> None:
         if self.auth in (Auth.PASSWORD, Auth.NTLM) and not self.username:
             raise Invalid("username", "To log in at the relay a user name is needed; give one or switch login off.")
-        if self.token_url is not None and not _TOKEN_URL.fullmatch(self.token_url):
-            raise Invalid("token_url", "The token endpoint must be an https:// address (http:// on loopback only).")
+        if self.token_url is not None:
+            TokenEndpoint.parse(self.token_url)
         if self.auth is Auth.OAUTH2:
             for name in ("token_url", "client_id"):
                 if not getattr(self, name):
@@ -115,12 +136,8 @@ TEXT_FIELDS: Final = (
 )  # fmt: skip
 
 
-def unmarked_fields(kind: type[Profile]) -> tuple[str, ...]:
-    """The fields that nobody has marked harmless."""
-    return tuple(f.name for f in fields(kind) if not f.metadata.get("harmless"))
-
-
-DESTINATION_FIELDS: Final = unmarked_fields(Profile)
+SecretField = Literal["password", "refresh_token"]
+SECRET_FIELDS: Final[tuple[SecretField, ...]] = ("password", "refresh_token")
 
 
 class Keep(Enum):
@@ -139,7 +156,7 @@ KEEP: Final = Keep.KEEP
 class Patch:
     """A change to a profile: only what somebody had words for. Everything left at KEEP survives.
 
-    `password`: a Secret sets it, None clears it, KEEP leaves it, as far as the destination rule allows.
+    The secrets: a Secret sets it, None clears it, KEEP leaves it, as far as the destination rule allows.
     """
 
     host: str | Keep = KEEP
@@ -148,9 +165,12 @@ class Patch:
     verify_certificate: bool | Keep = KEEP
     ca_certificates: str | Keep | None = KEEP
     server_name: str | Keep | None = KEEP
+    tls_minimum: TlsVersion | Keep = KEEP
     auth: Auth | Keep = KEEP
     username: str | Keep | None = KEEP
     token_url: str | Keep | None = KEEP
+    token_grant: TokenGrant | Keep = KEEP
+    token_client_auth: ClientAuth | Keep = KEEP
     client_id: str | Keep | None = KEEP
     token_scope: str | Keep | None = KEEP
     token_audience: str | Keep | None = KEEP
@@ -163,10 +183,11 @@ class Patch:
     ehlo_name: str | Keep | None = KEEP
     extras: Mapping[str, Mapping[str, Any]] | Keep = KEEP
     password: Secret | Keep | None = KEEP
+    refresh_token: Secret | Keep | None = KEEP  # OAUTH2 with REFRESH_TOKEN
 
     def settings(self) -> dict[str, Any]:
-        """What it says about the profile proper, by field name, without the password."""
-        said = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "password"}
+        """What it says about the profile proper, by field name, without the secrets."""
+        said = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in SECRET_FIELDS}
         return {name: value for name, value in said.items() if value is not KEEP}
 
     def without(self, shown: "Patch") -> "Patch":
@@ -185,77 +206,12 @@ def apply(profile: Profile | None, patch: Patch) -> Profile:
     return replace(profile, **said)
 
 
-def destination(profile: Profile) -> tuple[object, ...]:
-    """What a relay secret is bound to: every field that is not marked harmless, in order."""
-    return tuple(getattr(profile, name) for name in DESTINATION_FIELDS)
-
-
-def keep_or_replace_secret(
-    before: Profile | None, after: Profile, patch: Patch, stored: Secret | None, *, clear_if_moved: bool = False
-) -> Secret | None:
-    """The one destination rule, for every way in: the secret that goes with `after`.
-
-    A stored secret stays only where it was meant to go. Raises SecretNeeded when the destination changed and the secret
-    was not given again, and Invalid when login is on and there is none. One product clears the secret then, and takes
-    login without one, instead of refusing (`clear_if_moved`); its mail waits until there is one.
-    """
-    if isinstance(patch.password, Secret) and patch.password:
-        return _checked_password(patch.password)
-    if patch.password is not KEEP:  # None or empty: cleared on request
-        stored = None
-    if stored is not None and (before is None or destination(before) != destination(after)):
-        if after.auth is Auth.NONE or clear_if_moved:
-            # Without login nothing is lost: switching login on again is a change of destination, too.
-            return None
-        changed = [n for n in DESTINATION_FIELDS if before is None or getattr(before, n) != getattr(after, n)]
-        raise SecretNeeded(
-            "password",
-            f"Give the password again: {', '.join(changed)} changed, and a stored password is only ever sent to the "
-            "relay that it was entered for.",
-        )
-    if stored is None and after.auth is not Auth.NONE and not clear_if_moved:
-        raise Invalid("password", "To log in at the relay a password is needed; give one or switch login off.")
-    return stored
-
-
 def changed_fields(before: Profile | None, after: Profile) -> dict[str, tuple[Any, Any]]:
     """Field by field, what was and what is: the diff that a revision keeps. Secrets are not in it."""
     names = [f.name for f in fields(Profile)]
     old = {name: getattr(before, name) if before else None for name in names}
     new = {name: getattr(after, name) for name in names}
     return {name: (old[name], new[name]) for name in names if old[name] != new[name]}
-
-
-def host_name(text: str, field_name: str = "host") -> str:
-    """A relay's host: a domain name as A-labels, or an IP address in its one canonical spelling. Raises Invalid."""
-    if not text.strip():
-        raise Invalid(field_name, "The relay's host name is missing.")
-    text = text.strip().rstrip(".")
-    try:
-        address = ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        pass
-    else:
-        # RFC 4007 11: after the "%" of a zone anything may stand, and zones are for link-local addresses only.
-        if "%" not in text:
-            return str(address)
-    try:
-        return domain_name(text, field_name)
-    except Invalid:
-        raise Invalid(
-            field_name, "The host must be a plain host name (smtp.company.com) or IP address, without port or scheme."
-        ) from None
-
-
-def ehlo_name(text: str, field_name: str = "ehlo_name") -> str:
-    """What we call ourselves (RFC 5321 4.1.4): a domain name or an address literal. Raises Invalid."""
-    if text.startswith("[") and text.endswith("]"):
-        try:
-            ipaddress.ip_address(text[1:-1].removeprefix("IPv6:"))
-        except ValueError:
-            raise Invalid(field_name, "An address in brackets must be an IP address, such as [192.0.2.1].") from None
-        return text
-    return domain_name(text, field_name)
 
 
 def _check_authorities(text: str | None) -> None:
@@ -282,19 +238,3 @@ def _check_filter_says_something(text: str | None) -> None:
     # A filter that is there but blank would read as "everyone": the one mistake that a filter exists to prevent.
     if text is not None and not text.strip():
         raise Invalid("recipient_filter", "The filter has no usable pattern; leave it out to allow everyone.")
-
-
-def _checked_password(password: Secret) -> Secret:
-    text = password.reveal()
-    if len(text) > LONGEST_PASSWORD:
-        raise Invalid("password", f"The password is longer than {LONGEST_PASSWORD} characters.")
-    if _SURROGATE.search(text):
-        raise Invalid("password", "The password has half a character (a lone surrogate), which no login can carry.")
-    if "\x00" in text:
-        raise Invalid("password", "The password has a NUL character, which no SMTP login can carry.")  # RFC 4616
-    if not text.strip("*•●"):
-        raise Invalid(
-            "password",
-            "The password is only a mask of stars; leave it out to keep the stored one, or give the real one.",
-        )
-    return password

@@ -7,6 +7,8 @@ from typing import Final
 ADVICE: Final[Mapping[str, str]] = MappingProxyType(
     {
         "settings.no_password": "Enter the relay's password (with OAuth 2, the client's secret), or switch login off.",
+        "settings.no_refresh_token": "Sign in at the provider, and enter the refresh token that it gives.",
+        "settings.unusable": "Restore the vault key, or enter the secret again.",
         "settings.no_sender": "Set the sender's address in the profile.",
         "settings.ca_unreadable": "Paste the authority's certificates as PEM text (-----BEGIN CERTIFICATE-----).",
         "settings.unsendable": "Remove line breaks and control characters from the settings.",
@@ -28,7 +30,7 @@ ADVICE: Final[Mapping[str, str]] = MappingProxyType(
         "tls.not_yet_valid": "Check the clocks of this machine and of the relay.",
         "tls.self_signed": "Add the relay's certificate, or that of its authority, to the profile's CA certificates.",
         "tls.untrusted": "Add the authority's certificate to the profile, or have the relay send its whole chain.",
-        "tls.version": "The relay must offer TLS 1.2 or newer.",
+        "tls.version": "The relay must offer TLS 1.2 or newer; if the settings ask for 1.3, 1.2 may do as well.",
         "tls.handshake": "Check that the port expects TLS in the way that is set: 465 from the start, 587 by STARTTLS.",
         "tls.injection": "Do not use this connection: somebody on the way may be tampering with it. "
         "Tell whoever runs the network, or update the relay's software.",
@@ -47,6 +49,8 @@ ADVICE: Final[Mapping[str, str]] = MappingProxyType(
         "add that to the profile's CA certificates.",
         "oauth.refused": "Check the client's id, its secret (it may have expired), the scope and the audience, and "
         "whether the provider has granted this client what it asks for.",
+        "oauth.signed_out": "Sign in again: get a new refresh token from the provider, and enter it in the settings.",
+        "oauth.not_kept": "It is tried again by itself. If it lasts, check Postroom's database and disk.",
         "oauth.temporary": "It is tried again by itself. If it lasts, ask the provider of the token endpoint.",
         "oauth.malformed": "Check the token endpoint's address: it must be the one that gives tokens, "
         "without redirection.",

@@ -18,6 +18,7 @@ class Capabilities:
     eight_bit: bool = False  # RFC 6152
     utf8: bool = False  # RFC 6531
     starttls: bool = False  # RFC 3207
+    dsn: bool = False  # RFC 3461
     enhanced_codes: bool = False  # RFC 2034
     auth: tuple[str, ...] = ()  # RFC 4954, upper case, in the relay's order
     named: tuple[str, ...] = ()  # all of it, cleaned, for people
@@ -34,6 +35,7 @@ def read_capabilities(reply: Reply) -> Capabilities:
         eight_bit="8BITMIME" in keywords,
         utf8="SMTPUTF8" in keywords,
         starttls="STARTTLS" in keywords,
+        dsn="DSN" in keywords,
         enhanced_codes="ENHANCEDSTATUSCODES" in keywords,
         auth=_mechanisms(words),
         named=tuple(cleaned(line) for line in reply.lines[1:]),

@@ -42,6 +42,7 @@ class Line(asyncio.BufferedProtocol):
         self._is_lost = False
         self._buffer = memoryview(bytearray(BUFFER))
         self._transport: asyncio.Transport | None = None
+        self._early: bytearray | None = None  # while TLS begins: what came inside it before anyone was told it stands
 
     async def take(self, connection: socket.socket) -> None:
         """Take over a connected socket."""
@@ -51,6 +52,7 @@ class Line(asyncio.BufferedProtocol):
     async def encrypt(self, profile: Profile, seconds: float) -> TlsFacts | Failure:
         """Begin TLS: from the start and after STARTTLS it is the same handshake, verified in the same way."""
         secured = None
+        self._early = bytearray()
         try:
             secured = await asyncio.get_running_loop().start_tls(
                 self._open_transport,
@@ -66,6 +68,10 @@ class Line(asyncio.BufferedProtocol):
             if secured is None:
                 self.abort()
                 self.connection_lost(None)  # asyncio says nothing when a handshake took too long, by its clock or ours
+            early, self._early = self._early, None
+        if early:
+            # A relay may greet in the same breath as its side of the handshake ends (TLS 1.2 from the first byte).
+            asyncio.get_running_loop().call_soon(self._listener.heard, bytes(early))
         self._use(cast(asyncio.Transport, secured))
         facts = tls.facts(cast(ssl.SSLObject, self._open_transport.get_extra_info("ssl_object")))
         self.tls = f"{facts['version']} {facts['cipher']}"
@@ -104,7 +110,12 @@ class Line(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._listener.heard(bytes(self._buffer[:nbytes]))
+        data = bytes(self._buffer[:nbytes])
+        if self._early is None:
+            self._listener.heard(data)
+        else:
+            # asyncio hands over to TLS before anything more is read, so this came encrypted and is no injection.
+            self._early += data
 
     def pause_writing(self) -> None:
         self.is_full = True

@@ -5,7 +5,7 @@ Of OAuth 2, a token that was kept from before may have been withdrawn: then ther
 """
 
 from postroom.domain.delivery import Scope, Stage
-from postroom.domain.profile import Auth, Profile, Security
+from postroom.domain.profile import Auth, Profile, TokenGrant
 from postroom.domain.secret import Secret
 from postroom.smtp import sasl
 from postroom.smtp.capabilities import Capabilities
@@ -22,13 +22,14 @@ LONGEST_COMMAND = 512 - len("\r\n")
 _WHAT_IT_SENDS = {Auth.PASSWORD: "password", Auth.NTLM: "NTLM login", Auth.OAUTH2: "access token"}
 
 
-def log_in(route: Route, capabilities: Capabilities) -> Dialogue[None]:
+def log_in(route: Route, capabilities: Capabilities, *, encrypted: bool) -> Dialogue[None]:
     profile = route.profile
     if profile.auth is Auth.NONE:
         yield Passed(Stage.AUTH, "Login is switched off in the settings.", done=False)
         return
     secret, username = _secret(route), _username(profile)
-    _refuse_open_connection(route)
+    if not encrypted:
+        _refuse_open_connection(route)
     kind = _choose(capabilities, profile.auth)
     detail = {"offered": " ".join(capabilities.auth), "chosen": kind.name}
     if profile.auth is Auth.OAUTH2:
@@ -42,6 +43,11 @@ def log_in(route: Route, capabilities: Capabilities) -> Dialogue[None]:
 
 
 def _secret(route: Route) -> Secret:
+    if route.profile.auth is Auth.OAUTH2 and route.profile.token_grant is TokenGrant.REFRESH_TOKEN:
+        if route.sign_in is None:
+            what = "The settings ask for a login by refresh token, but hold none."
+            raise Stopped(_about_login("settings.no_refresh_token", what))
+        return route.password or Secret("")  # the token endpoint is shown it, if the client has one
     if route.password is None:
         raise Stopped(_about_login("settings.no_password", "The settings ask for login, but hold no password."))
     return route.password
@@ -57,7 +63,7 @@ def _username(profile: Profile) -> str:
 
 def _refuse_open_connection(route: Route) -> None:
     """An access token is as good as a password, and an NTLM response can be cracked or passed on (A11, B5)."""
-    if route.profile.security is Security.NONE and not route.allow_plaintext_auth:
+    if not route.allow_plaintext_auth:
         what = f"The {_WHAT_IT_SENDS[route.profile.auth]} was not sent, because the connection is not encrypted."
         raise Stopped(_about_login("auth.plaintext_forbidden", what))
 

@@ -1,4 +1,4 @@
-"""Asking for an access token: the client-credentials grant (RFC 6749 section 4.4), one request for one token.
+"""Asking for an access token (RFC 6749 section 4.4 or 6), one request for one token.
 
 A token endpoint is chosen by a tenant, as a relay is, so the same network policy holds: the name is looked up once,
 every address is judged, and a judged one is dialled. Redirections are not followed: the secret would go along.
@@ -14,7 +14,7 @@ import httpx2
 
 from postroom.domain.delivery import Scope
 from postroom.domain.problems import Invalid
-from postroom.domain.profile import host_name
+from postroom.domain.token_endpoint import TokenEndpoint
 from postroom.smtp import reach as network
 from postroom.smtp import tls
 from postroom.smtp.failure import Failure
@@ -55,16 +55,11 @@ async def _ask(grant: Grant, reach: Reach, seconds: float) -> Issued | Failure:
 
 def _endpoint(url: str) -> _Endpoint | Failure:
     try:
-        parsed = httpx2.URL(url)
-        host = host_name(parsed.raw_host.decode("ascii"), "token_url")
+        parsed = TokenEndpoint.parse(url)
+        return _Endpoint(httpx2.URL(url), parsed.host, parsed.port)
     except (httpx2.InvalidURL, Invalid):
-        return _unreadable()
-    port = (443 if parsed.scheme == "https" else 80) if parsed.port is None else parsed.port
-    return _Endpoint(parsed, host, port) if 1 <= port <= 65535 else _unreadable()
-
-
-def _unreadable() -> Failure:
-    return failed("oauth.unreachable", "The token endpoint's address has no usable host or port.", Scope.PROFILE)
+        what = "The token endpoint's address has no usable host or port."
+        return failed("oauth.unreachable", what, Scope.PROFILE)
 
 
 async def _judged(endpoint: _Endpoint, reach: Reach) -> tuple[str, ...] | Failure:
@@ -119,6 +114,7 @@ async def _post(client: httpx2.AsyncClient, endpoint: _Endpoint, address: str, g
             "Accept": "application/json",
             "Accept-Encoding": "identity",  # so that the limit is one on what there is to be read
             "User-Agent": "Postroom",
+            **grant.headers(),
         },
         extensions={"sni_hostname": endpoint.host},
     )

@@ -1,7 +1,8 @@
 """From the first byte to a connection that takes mail: greeting, EHLO, TLS and login, in the order the profile asks.
 
-Nothing here is opportunistic. TLS that is due and not to be had, or a login that fails, ends the dialogue
-(`research/security-reliability.md` 3.2: the settings are wrong, so mail waits for an administrator).
+TLS that is due and not to be had, or a login that fails, ends the dialogue (`research/security-reliability.md` 3.2: the
+settings are wrong, so mail waits for an administrator). Where the settings say "if offered", only the absence of an
+offer lets it go on in the clear: an offer that comes to nothing is a failure there, too.
 """
 
 from postroom.domain.delivery import RelayReply, Scope, Stage
@@ -23,14 +24,22 @@ def opening(route: Route) -> Dialogue[Capabilities]:
     yield from _hear_greeting()
     capabilities = yield from _greet(route)
     yield _greeted(capabilities)
-    if security is Security.STARTTLS:
+    encrypted = security is Security.TLS
+    if security is Security.STARTTLS or (security is Security.STARTTLS_IF_OFFERED and capabilities.starttls):
         yield from _start_tls(capabilities)
+        encrypted = True
         # RFC 3207 section 4.2: everything learnt before TLS is forgotten.
         capabilities = yield from _greet(route)
-    elif security is Security.NONE:
-        yield Passed(Stage.TLS, "TLS is switched off in the settings.", done=False)
-    yield from log_in(route, capabilities)
+    elif not encrypted:
+        yield Passed(Stage.TLS, _WHY_IN_THE_CLEAR[security], done=False)
+    yield from log_in(route, capabilities, encrypted=encrypted)
     return capabilities
+
+
+_WHY_IN_THE_CLEAR = {
+    Security.NONE: "TLS is switched off in the settings.",
+    Security.STARTTLS_IF_OFFERED: "The relay offers no STARTTLS; the settings allow going on without.",
+}
 
 
 def _hear_greeting() -> Dialogue[None]:
@@ -62,7 +71,7 @@ def _greet(route: Route) -> Dialogue[Capabilities]:
     if reply.accepts:
         return read_capabilities(reply)
     # HELO has neither STARTTLS nor AUTH, so it will do only where neither is due (H35).
-    if reply.refuses and route.profile.security is Security.NONE and route.profile.auth is Auth.NONE:
+    if reply.refuses and route.profile.security in _WHY_IN_THE_CLEAR and route.profile.auth is Auth.NONE:
         reply = yield from ask(f"HELO {route.ehlo_name}", Stage.EHLO)
         if reply.accepts:
             return Capabilities()

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
-from postroom.domain.profile import Profile
+from postroom.domain.profile import Profile, TokenGrant
 from postroom.domain.secret import Secret
 from postroom.smtp.grant import Grant
 from postroom.smtp.reach import Network, Reach
+from postroom.smtp.sign_in import SignIn
 from postroom.smtp.tokens import Tokens
 
 
@@ -32,6 +33,7 @@ class Route:
     allow_plaintext_auth: bool = False
     plaintext_networks: tuple[Network, ...] = ()
     timeouts: Timeouts = field(default=Timeouts())
+    sign_in: SignIn | None = field(default=None, repr=False, compare=False)  # OAuth 2 by refresh token: whose
     tokens: Tokens = field(default_factory=Tokens, repr=False, compare=False)  # OAuth 2: one for the whole process
 
     def at(self, address: str) -> "Route":
@@ -43,7 +45,11 @@ class Route:
     def grant(self) -> Grant:
         """OAuth 2: what an access token is asked for with. Only for a profile that logs in so."""
         profile = self.profile
-        if profile.token_url is None or profile.client_id is None or self.password is None:
+        by_refresh_token = profile.token_grant is TokenGrant.REFRESH_TOKEN
+        shown = self.sign_in if by_refresh_token else self.password
+        if profile.token_url is None or profile.client_id is None or shown is None:
             raise RuntimeError("the settings speak of no access token")
-        scope, audience, authorities = profile.token_scope, profile.token_audience, profile.ca_certificates
-        return Grant(profile.token_url, profile.client_id, self.password, scope, audience, authorities)
+        return Grant(
+            profile.token_url, profile.client_id, self.password, profile.token_scope, profile.token_audience,
+            profile.ca_certificates, profile.token_client_auth, self.sign_in if by_refresh_token else None,
+        )  # fmt: skip

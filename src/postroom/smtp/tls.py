@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from postroom.domain.delivery import Scope, Stage
-from postroom.domain.profile import Profile
+from postroom.domain.profile import Profile, TlsVersion
 from postroom.smtp.failure import Failure
 
 # OpenSSL's X509_V_ERR numbers, which are part of its public interface.
@@ -18,6 +18,7 @@ _CERTIFICATE_PROBLEMS: Mapping[int, tuple[str, str]] = {
     64: ("tls.name_mismatch", 'The relay\'s certificate is not for "{name}".'),
 }
 _UNTRUSTED = ("tls.untrusted", "The relay's certificate comes from an authority that is not trusted here.")
+_MINIMUM = {TlsVersion.V1_2: ssl.TLSVersion.TLSv1_2, TlsVersion.V1_3: ssl.TLSVersion.TLSv1_3}
 _TOO_OLD = frozenset({"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"})
 
 
@@ -28,13 +29,13 @@ def certificate_name(profile: Profile) -> str:
 
 def context(profile: Profile) -> ssl.SSLContext:
     """Raises ssl.SSLError when the profile's CA certificates can't be read."""
-    return _context(profile.verify_certificate, profile.ca_certificates)
+    return _context(profile.verify_certificate, profile.ca_certificates, profile.tls_minimum)
 
 
 @lru_cache(maxsize=256)  # reading the system's authorities takes longer than the handshake
-def _context(verify: bool, authorities: str | None) -> ssl.SSLContext:
+def _context(verify: bool, authorities: str | None, minimum: TlsVersion) -> ssl.SSLContext:
     made = ssl.create_default_context(cadata=authorities)
-    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.minimum_version = _MINIMUM[minimum]
     if not verify:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
@@ -66,7 +67,7 @@ def explain(error: Exception, profile: Profile) -> Failure:
         code, what = _CERTIFICATE_PROBLEMS.get(error.verify_code, _UNTRUSTED)
         return Failure(code, what.format(name=certificate_name(profile)), Stage.TLS, Scope.PROFILE)
     if isinstance(error, ssl.SSLError) and error.reason in _TOO_OLD:
-        what = "The relay offers only versions of TLS that are too old to be safe."
+        what = f"The relay offers no version of TLS that will do: the settings ask for {profile.tls_minimum} or newer."
         return Failure("tls.version", what, Stage.TLS, Scope.PROFILE)
     if isinstance(error, ssl.SSLError) and error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST"):
         return Failure("tls.handshake", "The relay did not speak TLS where TLS was due.", Stage.TLS, Scope.PROFILE)

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from postroom.domain.delivery import Outcome, Scope, Sent, Stage
 from postroom.domain.message import Envelope
-from postroom.smtp import verdict
+from postroom.smtp import dsn, verdict
 from postroom.smtp.body import on_the_wire
 from postroom.smtp.capabilities import Capabilities
 from postroom.smtp.command import Unsendable, command, path
@@ -225,10 +225,15 @@ def _commands(envelope: Envelope, content: bytes, offered: Capabilities) -> list
             f" SIZE={len(content)}" if offered.size is not None else "",  # RFC 1870 section 5
             " BODY=8BITMIME" if offered.eight_bit and not content.isascii() else "",  # RFC 6152 section 3
             " SMTPUTF8" if envelope.needs_smtputf8 else "",  # RFC 6531 section 3.4
+            dsn.of_message(envelope) if offered.dsn else "",
         )
     )
     sender = command(f"MAIL FROM:{path(envelope.sender)}{parameters}")
-    return [sender, *(command(f"RCPT TO:{path(address)}") for address in envelope.recipients), DATA]
+    return [sender, *(_recipient(envelope, address, offered) for address in envelope.recipients), DATA]
+
+
+def _recipient(envelope: Envelope, address: str, offered: Capabilities) -> bytes:
+    return command(f"RCPT TO:{path(address)}{dsn.of_recipient(envelope, address) if offered.dsn else ''}")
 
 
 def _unfit(envelope: Envelope, content: bytes, offered: Capabilities) -> Failure | None:

@@ -9,7 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, select
 
 from postroom.domain.delivery import State, summary
+from postroom.domain.message import Reports
 from postroom.domain.problems import NotFound
+from postroom.store import reports
 from postroom.store.schema import attempt, body, delivery, message, queue, transcript
 
 UNKNOWN = "There is no such message."
@@ -57,6 +59,7 @@ class MessageRead:
     header_from: str
     subject: str
     size: int
+    reports: Reports | None
     deliveries: tuple[DeliveryRead, ...]
 
     @property
@@ -157,7 +160,7 @@ def _read_message(row: Row[Any], deliveries: tuple[DeliveryRead, ...]) -> Messag
         id=row.id, tenant_id=row.tenant_id, profile_id=row.profile_id, queued_at=row.queued_at,
         expires_at=row.expires_at, on_doubt="hold" if row.hold_in_doubt else "retry",
         envelope_sender=row.envelope_sender, header_from=row.header_from, subject=row.subject, size=row.size,
-        deliveries=deliveries,
+        reports=reports.from_json(row.dsn), deliveries=deliveries,
     )  # fmt: skip
 
 

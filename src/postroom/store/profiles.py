@@ -2,14 +2,16 @@
 
 import json
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from postroom.domain.problems import NotFound
-from postroom.domain.profile import Auth, Profile, Security
+from postroom.domain.profile import Auth, ClientAuth, Profile, Security, TlsVersion, TokenGrant
 from postroom.store.queue.lanes import wake_by
-from postroom.store.schema import lane, profile, revision, tenant
+from postroom.store.schema import lane, profile, revision, sign_in, tenant
+from postroom.store.sign_ins import StoredSignIn
 
 UNKNOWN = "There is no such profile."
 
@@ -25,7 +27,7 @@ class Author:
 
 @dataclass(frozen=True, slots=True)
 class StoredProfile:
-    """A profile as it stands, with what is known about it. The password is only its sealed form."""
+    """A profile as it stands, with what is known about it. Its secrets are only their sealed forms."""
 
     tenant_id: int
     id: int
@@ -35,6 +37,7 @@ class StoredProfile:
     lane: int
     settings: Profile
     sealed_password: str | None
+    sign_in: StoredSignIn | None
     changed_at: int
     author: str
     dialect: str
@@ -51,11 +54,13 @@ def place(tenant_id: int, profile_id: int) -> tuple[object, ...]:
 _STANDING = (
     select(
         profile, revision.c.settings, revision.c.sealed_password, revision.c.changed_at, revision.c.author,
-        revision.c.dialect, lane.c.trouble, lane.c.rests_until, lane.c.failures,
+        revision.c.dialect, revision.c.sign_in_id, sign_in.c.sealed, sign_in.c.entered, lane.c.trouble,
+        lane.c.rests_until, lane.c.failures,
     )
     .join(revision, (revision.c.tenant_id == profile.c.tenant_id) & (revision.c.profile_id == profile.c.id)
           & (revision.c.number == profile.c.revision))
     .join(lane, lane.c.id == profile.c.lane)
+    .outerjoin(sign_in, sign_in.c.id == revision.c.sign_in_id)
     .where(profile.c.deleted_at.is_(None))
 )  # fmt: skip
 
@@ -111,7 +116,7 @@ def add(connection: Connection, tenant_id: int, name: str, *, now: int) -> tuple
 
 def revise(
     connection: Connection, tenant_id: int, profile_id: int, settings: Profile, *,
-    sealed_password: str | None, changes: dict[str, Any], author: Author, now: int,
+    sealed_password: str | None, changes: dict[str, Any], author: Author, now: int, sign_in_id: int | None = None,
 ) -> int:  # fmt: skip
     """Write the next revision and put it in force; returns its number. The lane starts afresh with it."""
     ours = (profile.c.tenant_id == tenant_id) & (profile.c.id == profile_id)
@@ -122,6 +127,7 @@ def revise(
             tenant_id=tenant_id, profile_id=profile_id, number=number, settings=_to_json(settings),
             sealed_password=sealed_password, changes=json.dumps(changes, ensure_ascii=False, default=str),
             changed_at=now, author=author.name, key_id=author.key_id, dialect=author.dialect,
+            sign_in_id=sign_in_id,
         )
     )  # fmt: skip
     lane_id = connection.execute(select(profile.c.lane).where(ours)).scalar_one()
@@ -161,13 +167,20 @@ def _to_json(settings: Profile) -> str:
 
 def _from_json(text: str) -> Profile:
     said = json.loads(text)
-    return Profile(**said | {"security": Security(said["security"]), "auth": Auth(said["auth"])})
+    return Profile(**said | {name: kind(said[name]) for name, kind in _CHOICES.items() if name in said})
+
+
+_CHOICES: dict[str, type[StrEnum]] = {
+    "security": Security, "tls_minimum": TlsVersion, "auth": Auth, "token_grant": TokenGrant,
+    "token_client_auth": ClientAuth,
+}  # fmt: skip
 
 
 def _read(row: Row[tuple[Any, ...]]) -> StoredProfile:
     return StoredProfile(
         tenant_id=row.tenant_id, id=row.id, name=row.name, is_default=row.is_default, revision=row.revision,
         lane=row.lane, settings=_from_json(row.settings), sealed_password=row.sealed_password,
+        sign_in=StoredSignIn(row.sign_in_id, row.sealed, row.entered) if row.sign_in_id is not None else None,
         changed_at=row.changed_at, author=row.author, dialect=row.dialect, trouble=row.trouble,
         rests_until=row.rests_until, failures=row.failures,
     )  # fmt: skip

@@ -77,6 +77,15 @@ profile = Table(
     ForeignKeyConstraint(["tenant_id"], ["tenant.id"]),
 )
 
+sign_in = Table(  # a person's, at a provider, left to us as a refresh token
+    "sign_in",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("sealed", Text, nullable=False),  # the newest: the provider may replace it at any time
+    Column("entered", String(64), nullable=False),  # SHA-256 of the one that a person gave
+    Column("changed_at", BigInteger, nullable=False),
+)
+
 revision = Table(
     "revision",
     metadata,
@@ -90,7 +99,9 @@ revision = Table(
     Column("author", String(255), nullable=False),
     Column("key_id", String(26)),
     Column("dialect", String(32), nullable=False),
+    Column("sign_in_id", Id),
     ForeignKeyConstraint(["tenant_id", "profile_id"], ["profile.tenant_id", "profile.id"]),
+    ForeignKeyConstraint(["sign_in_id"], ["sign_in.id"]),
 )
 
 lane = Table(  # one profile's stream of mail: the unit of fairness, rest and limits
@@ -149,6 +160,7 @@ message = Table(
     Column("subject", Text, nullable=False),
     Column("size", Integer, nullable=False),  # octets, as sent
     Column("key_id", String(26), nullable=False),
+    Column("dsn", Text),  # what reports it asks of the relay (RFC 3461)
     sqlite_with_rowid=False,
 )
 Index("ix_message_tenant_id_id", message.c.tenant_id, message.c.id)

@@ -34,7 +34,7 @@ from postroom.domain.recipients import recipient_filter
 from postroom.smtp.attempt import Attempt
 from postroom.store.database import Database
 from postroom.store.profiles import StoredProfile
-from postroom.store.queue.claim import Claim, Held, doubter, releaser
+from postroom.store.queue.claim import Claim, Held, Kept, doubter, releaser
 from postroom.store.queue.lanes import report_lanes
 from postroom.store.queue.settle import Record, Settlement, settle
 from postroom.worker.hold import Hold, Parcel
@@ -45,8 +45,8 @@ UNTOUCHED = ("pool.closed", "lease.lost")
 
 
 class Delivering:
-    """`lease` is in microseconds, `clock` gives microseconds since 1970, `dice` is in [0, 1); `roomier` is called when there is room for
-    more of what waits; `idle` is set while nothing is in hand."""
+    """`lease` is in microseconds, `clock` gives microseconds since 1970, `dice` is in [0, 1); `roomier` is called when
+    there is room for more of what waits; `idle` is set while nothing is in hand."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Delivering:
 
     # --- attempt
 
-    def consider(self, parcel: Parcel, stored: StoredProfile | None, kept: tuple[str, bytes] | None) -> None:
+    def consider(self, parcel: Parcel, stored: StoredProfile | None, kept: Kept | None) -> None:
         """Settle what needs no attempt; try the rest."""
         with self._letting_go(parcel):
             if stored is None or kept is None:
@@ -96,20 +96,21 @@ class Delivering:
             self._hold.take(parcel, kept[1])
             left = self._without_settled(parcel, stored)
             if left:
-                self._attempt(left, stored, *kept)
+                self._attempt(left, stored, kept)
 
-    def attempt(self, parcel: Parcel, stored: StoredProfile, sender: str, content: bytes) -> None:
+    def attempt(self, parcel: Parcel, stored: StoredProfile, kept: Kept) -> None:
         """Try what has just been accepted: there is nothing to consider."""
         with self._letting_go(parcel):
-            self._attempt(parcel, stored, sender, content)
+            self._attempt(parcel, stored, kept)
 
-    def _attempt(self, parcel: Parcel, stored: StoredProfile, sender: str, content: bytes) -> None:
+    def _attempt(self, parcel: Parcel, stored: StoredProfile, kept: Kept) -> None:
         try:
             lane = self._lanes.open(stored)
         except Problem as problem:  # the settings can't be used: the secret can't be opened, say
             self._settle(parcel, stored, _unusable(problem, parcel, self._clock()))
             return
-        envelope = Envelope(sender, tuple([claim.recipient for claim in parcel]))
+        sender, content, reports = kept
+        envelope = Envelope(sender, tuple([claim.recipient for claim in parcel]), reports, parcel[0].message_id)
         held = Held(parcel[0].lease, tuple([claim.id for claim in parcel]))
         sent = lane.pool.send(envelope, content, partial(self._may_send, held))
         sent.add_done_callback(partial(self._attempted, parcel, stored))

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from postroom.store.queue.claim import Claim, contents, sizes
+from postroom.store.queue.claim import Claim, Kept, contents, sizes
 
 MIB = 1024 * 1024
 MOST_OCTETS = 192 * MIB  # of large contents in hand, over all lanes
 SMALL = 32 * 1024  # as many of these as deliveries may be in flight (loop.py) are another 64 MiB
 
 Parcel = list[Claim]  # deliveries of one message in one lane: one SMTP transaction
-Contents = dict[str, tuple[str, bytes]]  # envelope sender and bytes by message
+Contents = dict[str, Kept]  # by message
 
 
 @dataclass(slots=True)

@@ -151,7 +151,7 @@ class Worker:
             if self._stopping.is_set():
                 self._delivering.give_back(parcel)
             elif parcel:
-                self._delivering.attempt(parcel, stored, new.envelope_sender, new.content)
+                self._delivering.attempt(parcel, stored, (new.envelope_sender, new.content, new.reports))
 
     # --- leases and the end
 

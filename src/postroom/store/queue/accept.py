@@ -6,8 +6,9 @@ from typing import NamedTuple
 from sqlalchemy import Connection, delete
 
 from postroom.domain.delivery import SECOND, State
-from postroom.domain.message import OnDoubt
+from postroom.domain.message import OnDoubt, Reports
 from postroom.domain.problems import Conflict
+from postroom.store import reports
 from postroom.store.queue.lanes import wake_by
 from postroom.store.rows import insert_rows, run
 from postroom.store.schema import body, delivery, idempotency, message, queue
@@ -40,6 +41,7 @@ class NewMessage(NamedTuple):
     content: bytes
     key_id: str
     deliveries: tuple[NewDelivery, ...]
+    reports: Reports | None = None
 
 
 class IdempotencyKey(NamedTuple):
@@ -193,7 +195,7 @@ def with_ids(new: NewMessage) -> Iterable[tuple[str, NewDelivery]]:
 def _message_row(new: NewMessage) -> tuple[object, ...]:
     return (
         new.id, new.tenant_id, new.profile_id, new.queued_at, new.expires_at, new.on_doubt is OnDoubt.HOLD,
-        new.envelope_sender, new.header_from, new.subject, len(new.content), new.key_id,
+        new.envelope_sender, new.header_from, new.subject, len(new.content), new.key_id, reports.to_json(new.reports),
     )  # fmt: skip
 
 

@@ -9,16 +9,16 @@ from typing import ClassVar, NamedTuple
 from sqlalchemy import Connection, bindparam, select, update
 
 from postroom.domain.delivery import CRASH_IN_DOUBT, SECOND
-from postroom.domain.message import OnDoubt
+from postroom.domain.message import OnDoubt, Reports
+from postroom.store import reports
 from postroom.store.ids import new_id
 from postroom.store.queue.lanes import sleep, wake_by, wake_up
 from postroom.store.rows import ask, run
 from postroom.store.schema import lane, queue
 
 LANES_AT_ONCE = 40
-SPARE_LEASE = (
-    10 * SECOND
-)  # the final dot is only sent with this much of the lease left, or a third of it if that is less
+# The final dot is only sent with this much of the lease left, or a third of it if that is less.
+SPARE_LEASE = 10 * SECOND
 
 Clock = Callable[[Connection], int]
 
@@ -99,11 +99,11 @@ def _least_served(connection: Connection, most: int, full: list[int]) -> dict[in
 # scan of everything; performance.md section 6). Nobody else claims from these lanes, but somebody may just settle late,
 # cancel or hasten a row: it is left for the next time.
 _ARM = "SELECT id FROM (SELECT id FROM queue WHERE lane = ? AND due_at <= ? ORDER BY due_at, id LIMIT {} {}) AS lane_{}"
-_LEASE = f"""
+_LEASE = """
 UPDATE queue
 SET due_at = ?, lease = ?, attempt = attempt + 1,
-    crashes = crashes + CASE WHEN lease IS NULL THEN 0 WHEN in_doubt THEN {CRASH_IN_DOUBT} ELSE 1 END
-WHERE id IN ({{rows}}) AND due_at <= ?
+    crashes = crashes + CASE WHEN lease IS NULL THEN 0 WHEN in_doubt THEN ? ELSE 1 END
+WHERE id IN ({rows}) AND due_at <= ?
 RETURNING id, lane, message_id, recipient, attempt, crashes, expires_at, hold_in_doubt, in_doubt, lease
 """
 
@@ -116,7 +116,7 @@ def _due_ids(connection: Connection, limits: dict[int, int], now: int) -> list[s
 
 
 def _lease(connection: Connection, ids: list[str], lease: str, until: int, now: int) -> list[Claim]:
-    taken = run(connection, _LEASE, _each(ids), before=(until, lease), after=(now,))
+    taken = run(connection, _LEASE, _each(ids), before=(until, lease, CRASH_IN_DOUBT), after=(now,))
     return [_claimed(*row) for row in sorted(taken, key=itemgetter(1, 0))]
 
 
@@ -140,15 +140,19 @@ def sizes(connection: Connection, message_ids: Iterable[str]) -> dict[str, int]:
 
 
 _CONTENTS = """
-SELECT message.id, message.envelope_sender, body.content
+SELECT message.id, message.envelope_sender, body.content, message.dsn
 FROM message JOIN body ON body.message_id = message.id
 WHERE message.id IN ({rows})
 """
 
 
-def contents(connection: Connection, message_ids: Iterable[str]) -> dict[str, tuple[str, bytes]]:
-    """Envelope sender and bytes of each message."""
-    return {found: (sender, content) for found, sender, content in run(connection, _CONTENTS, _each(message_ids))}
+Kept = tuple[str, bytes, Reports | None]  # envelope sender, bytes, and what reports are asked for
+
+
+def contents(connection: Connection, message_ids: Iterable[str]) -> dict[str, Kept]:
+    """What is kept of each message to be sent."""
+    found = run(connection, _CONTENTS, _each(message_ids))
+    return {each: (sender, content, reports.from_json(dsn)) for each, sender, content, dsn in found}
 
 
 class Held(NamedTuple):

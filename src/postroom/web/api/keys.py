@@ -1,20 +1,52 @@
 """/v1/keys"""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
+from pydantic import Field
 
-from postroom.domain.access import Caller
+from postroom.domain.access import LONGEST_KEY_LIFE, Caller, Permission
 from postroom.domain.tenant import Tenant
 from postroom.store.keys import Key
 from postroom.web import bodies
-from postroom.web.api.models import KeyList, KeyOut, NewKeyBody, NewKeyOut, moment
+from postroom.web.api.models import In, Out, moment
 from postroom.web.callers import TENANT_HEADER, NativeCaller, TheRoom
 from postroom.web.openapi import takes
 
 router = APIRouter(tags=["keys"])
-MODELS = (NewKeyBody,)
 INSTALLATION = "*"
+
+
+class NewKeyBody(In):
+    name: str = Field(min_length=1, max_length=255)
+    permissions: list[Annotated[Permission, Field(strict=False)]] | None = Field(
+        None, description="Null means all that the calling key has."
+    )
+    expires_in: int | None = Field(None, ge=60, le=LONGEST_KEY_LIFE, description="Seconds; null never expires.")
+    email: str | None = Field(None, description="Whose it is: where the test mail of some products goes.")
+
+
+class KeyOut(Out):
+    id: str
+    name: str
+    email: str | None
+    tenant: str | None = Field(description="Null is the whole installation.")
+    permissions: list[Permission]
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+    last_used_at: str | None
+
+
+class NewKeyOut(KeyOut):
+    key: str = Field(description="Shown this once.")
+
+
+class KeyList(Out):
+    keys: list[KeyOut]
+
+
+MODELS = (NewKeyBody,)
 
 
 @router.get("/keys", summary="The tenant's keys (with `X-Postroom-Tenant: *` all)")

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from postroom.domain.address import Address
 from postroom.domain.delivery import State
-from postroom.domain.message import MOST_MESSAGES, MOST_RECIPIENTS, Attachment, Draft, Mailbox
+from postroom.domain.message import MOST_MESSAGES, MOST_RECIPIENTS, Attachment, Draft, Mailbox, Reports
 from postroom.domain.problems import Invalid
 from postroom.domain.profile import LARGEST_ID
 from postroom.store.messages import AttemptRead, DeliveryRead, MessageRead, Search
@@ -16,6 +16,8 @@ from postroom.web.api.models import (
     AttachmentBody,
     AttemptOut,
     DeliveryOut,
+    DsnBody,
+    DsnOut,
     MailboxBody,
     MessageBody,
     MessageList,
@@ -27,7 +29,7 @@ from postroom.web.callers import NativeCaller, NativeTenant, TheRoom, native_cal
 from postroom.web.openapi import takes
 
 router = APIRouter(tags=["messages"])
-MODELS = (MessageBody, AttachmentBody)
+MODELS = (MessageBody, AttachmentBody, DsnBody)
 _MANY: TypeAdapter[list[MessageBody]] = TypeAdapter(list[MessageBody])
 
 Key = Annotated[
@@ -116,6 +118,7 @@ def _draft(body: MessageBody) -> Draft:
         profile=body.profile,
         life=body.expires_in,
         on_doubt=body.on_doubt,
+        reports=Reports(tuple(dict.fromkeys(body.dsn.notify)), body.dsn.returned) if body.dsn else None,
     )
     named = len(draft.to) + len(draft.cc) + len(draft.bcc)
     if not named or (named > MOST_RECIPIENTS and len(draft.recipients) > MOST_RECIPIENTS):
@@ -140,6 +143,7 @@ def _message(read: MessageRead, *, with_tries: bool = False) -> MessageOut:
         id=read.id, state=read.state, profile=read.profile_id, queued_at=moment(read.queued_at),
         expires_at=moment(read.expires_at), on_doubt=read.on_doubt, envelope_sender=read.envelope_sender,
         sender=read.header_from, subject=read.subject, size=read.size,
+        dsn=DsnOut(notify=list(read.reports.notify), returned=read.reports.returned) if read.reports else None,
         deliveries=[_delivery(each, with_tries) for each in read.deliveries],
     )  # fmt: skip
 

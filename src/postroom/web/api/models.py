@@ -10,10 +10,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from postroom.domain.access import LONGEST_KEY_LIFE, Permission
 from postroom.domain.delivery import State
-from postroom.domain.message import DEFAULT_LIFE, LONGEST_LIFE, MOST_ATTACHMENTS, MOST_RECIPIENTS, OnDoubt
-from postroom.domain.profile import LARGEST_ID, Auth, Security
+from postroom.domain.message import (
+    DEFAULT_LIFE,
+    LONGEST_LIFE,
+    MOST_ATTACHMENTS,
+    MOST_RECIPIENTS,
+    Notify,
+    OnDoubt,
+    Returned,
+)
+from postroom.domain.profile import LARGEST_ID, Auth, ClientAuth, Security, TlsVersion, TokenGrant
 
 
 def moment(microseconds: int) -> str:
@@ -45,20 +52,39 @@ class ProblemOut(Out):
 # --- profiles
 
 
+ABOUT_SECURITY = (
+    "`starttls`: without it no mail goes out. `starttls-if-offered`: where the relay offers none, mail goes out "
+    "unencrypted, and a login only where the operator allows that."
+)
+ABOUT_SIGN_IN = (
+    "With oauth2 and token_grant refresh_token. When the provider replaces it, the new one is kept in its place; "
+    "giving the same one once more changes nothing."
+)
+ABOUT_CLIENT_AUTH = "With oauth2: where the client's id and secret are shown, in the form or by HTTP Basic."
+
+
 class ProfileBody(In):
-    """A profile's settings. Left out or null means the default; a password left out stays, as long as nothing changes
+    """A profile's settings. Left out or null means the default; a secret left out stays, as long as nothing changes
     that it is bound to."""
 
     host: str = Field(description="Host name or IP address of the relay.")
     port: int = Field(25, ge=1, le=65535)
-    security: Annotated[Security, Field(strict=False)] = Security.NONE
+    security: Annotated[Security, Field(strict=False)] = Field(Security.NONE, description=ABOUT_SECURITY)
     verify_certificate: bool = True
     ca_certificates: str | None = Field(None, description="PEM; null trusts the system's authorities.")
     server_name: str | None = Field(None, description="The name in the relay's certificate, if it is not the host.")
+    tls_minimum: Annotated[TlsVersion, Field(strict=False)] = TlsVersion.V1_2
     auth: Annotated[Auth, Field(strict=False)] = Auth.NONE
     username: str | None = None
     password: str | None = Field(None, json_schema_extra={"writeOnly": True}, description="With oauth2 the client's.")
     token_url: str | None = Field(None, description="With oauth2: where the access token is asked for.")
+    token_grant: Annotated[TokenGrant, Field(strict=False)] = Field(
+        TokenGrant.CLIENT_CREDENTIALS, description="With oauth2: by the client's own secret, or by a refresh token."
+    )
+    refresh_token: str | None = Field(None, json_schema_extra={"writeOnly": True}, description=ABOUT_SIGN_IN)
+    token_client_auth: Annotated[ClientAuth, Field(strict=False)] = Field(
+        ClientAuth.BODY, description=ABOUT_CLIENT_AUTH
+    )
     client_id: str | None = None
     token_scope: str | None = None
     token_audience: str | None = None
@@ -82,14 +108,18 @@ class ProfilePatchBody(In):
     default: Literal[True] | None = None
     host: str | None = None
     port: int | None = Field(None, ge=1, le=65535)
-    security: Annotated[Security | None, Field(strict=False)] = None
+    security: Annotated[Security | None, Field(strict=False)] = Field(None, description=ABOUT_SECURITY)
     verify_certificate: bool | None = None
     ca_certificates: str | None = None
     server_name: str | None = None
+    tls_minimum: Annotated[TlsVersion | None, Field(strict=False)] = None
     auth: Annotated[Auth | None, Field(strict=False)] = None
     username: str | None = None
     password: str | None = Field(None, json_schema_extra={"writeOnly": True}, description="With oauth2 the client's.")
     token_url: str | None = Field(None, description="With oauth2: where the access token is asked for.")
+    token_grant: Annotated[TokenGrant | None, Field(strict=False)] = None
+    refresh_token: str | None = Field(None, json_schema_extra={"writeOnly": True}, description=ABOUT_SIGN_IN)
+    token_client_auth: Annotated[ClientAuth | None, Field(strict=False)] = Field(None, description=ABOUT_CLIENT_AUTH)
     client_id: str | None = None
     token_scope: str | None = None
     token_audience: str | None = None
@@ -113,10 +143,14 @@ class ProfileOut(Out):
     verify_certificate: bool
     ca_certificates: str | None
     server_name: str | None
+    tls_minimum: TlsVersion
     auth: Auth
     username: str | None
     password_set: bool
     token_url: str | None
+    token_grant: TokenGrant
+    refresh_token_set: bool
+    token_client_auth: ClientAuth
     client_id: str | None
     token_scope: str | None
     token_audience: str | None
@@ -207,6 +241,17 @@ class AttachmentBody(In):
     content_id: str | None = Field(None, description="A part of the HTML, which shows it as `cid:` and this id.")
 
 
+class DsnBody(In):
+    """Reports by mail to the envelope sender (RFC 3461), from relays that offer them; others are asked for nothing."""
+
+    notify: list[Annotated[Notify, Field(strict=False)]] = Field(
+        default_factory=list, max_length=len(Notify), description="`never` stands alone; empty leaves it to the relay."
+    )
+    returned: Annotated[Returned | None, Field(strict=False)] = Field(
+        None, alias="return", description="What of the message a report of failure brings back."
+    )
+
+
 class MessageBody(In):
     """A mail to send. To, Cc and Bcc together name at least one recipient."""
 
@@ -226,6 +271,7 @@ class MessageBody(In):
         OnDoubt.RETRY,
         description="When nobody can know whether the relay took it: send again, or hold it for a person.",
     )
+    dsn: DsnBody | None = None
 
 
 class DeliveryReceipt(Out):
@@ -265,6 +311,11 @@ class DeliveryOut(Out):
     tries: list[AttemptOut] | None = Field(None, description="Only where one message is shown.")
 
 
+class DsnOut(Out):
+    notify: list[Notify]
+    returned: Returned | None = Field(serialization_alias="return")
+
+
 class MessageOut(Out):
     id: str
     state: State
@@ -276,56 +327,10 @@ class MessageOut(Out):
     sender: str = Field(serialization_alias="from")
     subject: str
     size: int
+    dsn: DsnOut | None
     deliveries: list[DeliveryOut]
 
 
 class MessageList(Out):
     messages: list[MessageOut]
     next: str | None = Field(description="Give it as `before` to get the page after this one.")
-
-
-# --- keys, tenants
-
-
-class NewKeyBody(In):
-    name: str = Field(min_length=1, max_length=255)
-    permissions: list[Annotated[Permission, Field(strict=False)]] | None = Field(
-        None, description="Null means all that the calling key has."
-    )
-    expires_in: int | None = Field(None, ge=60, le=LONGEST_KEY_LIFE, description="Seconds; null never expires.")
-    email: str | None = Field(None, description="Whose it is: where the test mail of some products goes.")
-
-
-class KeyOut(Out):
-    id: str
-    name: str
-    email: str | None
-    tenant: str | None = Field(description="Null is the whole installation.")
-    permissions: list[Permission]
-    created_at: str
-    expires_at: str | None
-    revoked_at: str | None
-    last_used_at: str | None
-
-
-class NewKeyOut(KeyOut):
-    key: str = Field(description="Shown this once.")
-
-
-class KeyList(Out):
-    keys: list[KeyOut]
-
-
-class NewTenantBody(In):
-    slug: str
-    name: str = Field("", max_length=255)
-
-
-class TenantOut(Out):
-    slug: str
-    name: str
-    created_at: str
-
-
-class TenantList(Out):
-    tenants: list[TenantOut]

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request, Response
 
 from postroom.domain.problems import Invalid
-from postroom.domain.profile import KEEP, Patch
+from postroom.domain.profile import SECRET_FIELDS, Patch
 from postroom.domain.secret import Secret
 from postroom.smtp.check import Step
 from postroom.store.profiles import StoredProfile
@@ -130,6 +130,7 @@ def shown(stored: StoredProfile) -> ProfileOut:
         default=stored.is_default,
         revision=stored.revision,
         password_set=stored.sealed_password is not None,
+        refresh_token_set=stored.sign_in is not None,
         changed_at=moment(stored.changed_at),
         changed_by=stored.author,
         dialect=stored.dialect,
@@ -145,26 +146,27 @@ def tagged(response: Response, stored: StoredProfile) -> ProfileOut:
 
 
 def _whole(body: ProfileBody) -> Patch:
-    """PUT says everything: what is left out goes back to its default. Only the password may stay unsaid."""
-    said: dict[str, Any] = {name: getattr(body, name) for name in ProfileBody.model_fields if name != "password"}
-    return Patch(**said, password=_password(body.password, said="password" in body.model_fields_set))
+    """PUT says everything: what is left out goes back to its default. Only the secrets may stay unsaid."""
+    said: dict[str, Any] = {name: getattr(body, name) for name in ProfileBody.model_fields if name not in SECRET_FIELDS}
+    return Patch(**said, **_secrets(body))
 
 
-_CANNOT_BE_NULL = ("host", "port", "security", "verify_certificate", "auth")
+_CANNOT_BE_NULL = (
+    "host", "port", "security", "verify_certificate", "tls_minimum", "auth", "token_grant", "token_client_auth",
+)  # fmt: skip
 
 
 def _partial(body: ProfilePatchBody) -> Patch:
-    said = {name: getattr(body, name) for name in body.model_fields_set - {"name", "default", "password"}}
+    said = {name: getattr(body, name) for name in body.model_fields_set - {"name", "default", *SECRET_FIELDS}}
     for name in _CANNOT_BE_NULL:
         if name in said and said[name] is None:
             raise Invalid(name, "This can't be null; leave it out to keep it.")
-    return Patch(**said, password=_password(body.password, said="password" in body.model_fields_set))
+    return Patch(**said, **_secrets(body))
 
 
-def _password(text: str | None, *, said: bool) -> Any:
-    if not said:
-        return KEEP
-    return Secret(text) if text else None
+def _secrets(body: ProfileBody | ProfilePatchBody) -> dict[str, Any]:
+    said = {name: getattr(body, name) for name in SECRET_FIELDS if name in body.model_fields_set}
+    return {name: Secret(text) if text else None for name, text in said.items()}
 
 
 def _step(step: Step) -> StepOut:

@@ -1,14 +1,32 @@
 """/v1/tenants"""
 
 from fastapi import APIRouter, Request
+from pydantic import Field
 
 from postroom.domain.tenant import Tenant
 from postroom.web import bodies
-from postroom.web.api.models import NewTenantBody, TenantList, TenantOut, moment
+from postroom.web.api.models import In, Out, moment
 from postroom.web.callers import NativeCaller, TheRoom
 from postroom.web.openapi import takes
 
 router = APIRouter(tags=["tenants"])
+
+
+class NewTenantBody(In):
+    slug: str
+    name: str = Field("", max_length=255)
+
+
+class TenantOut(Out):
+    slug: str
+    name: str
+    created_at: str
+
+
+class TenantList(Out):
+    tenants: list[TenantOut]
+
+
 MODELS = (NewTenantBody,)
 
 
