@@ -53,6 +53,7 @@ EXAMPLES = (
     Profile(**COMMON | {"port": 465}, security=Security.TLS),
     Profile(**COMMON | {"port": 2465}, security=Security.TLS),
     Profile(**COMMON, **LOGIN, auth=Auth.PASSWORD),
+    Profile(**COMMON, **LOGIN, auth=Auth.PASSWORD, mechanism="PLAIN"),
     Profile(**COMMON, **LOGIN, auth=Auth.NTLM),
     Profile(**COMMON, **LOGIN, auth=Auth.OAUTH2, token_url="https://login.example/token", client_id="client",
             token_scope="send", token_audience="mail"),

@@ -41,6 +41,7 @@ OTHER: dict[str, Any] = {
     "ca_certificates": "OTHER PEM",
     "server_name": "mx.evil.example",
     "auth": Auth.NONE,
+    "mechanism": "CRAM-MD5",
     "username": "somebody",
     "token_url": "https://login.evil.example/token",
     "client_id": "evil",
@@ -283,3 +284,25 @@ def test_a_new_profile_differs_from_nothing_in_every_field_that_is_set():
 def test_keep_is_not_a_value_that_a_patch_says():
     assert Patch().settings() == {}
     assert Patch(username=KEEP, port=25).settings() == {"port": 25}
+
+
+# The mechanism.
+
+
+def test_a_mechanism_is_named_in_any_case_and_belongs_to_its_kind_of_login():
+    assert replace(BEFORE, mechanism=" scram-sha-256 ").mechanism == "SCRAM-SHA-256"
+    for strange in ("NTLM", "XOAUTH2", "DIGEST-MD5", ""):
+        with pytest.raises(Invalid, match="SCRAM-SHA-256") as refused:
+            replace(BEFORE, mechanism=strange)
+        assert refused.value.field == "mechanism"
+
+
+def test_a_mechanism_goes_with_its_kind_of_login_and_outlives_a_login_that_is_switched_off():
+    before = replace(BEFORE, mechanism="CRAM-MD5")
+    assert apply(before, Patch(auth=Auth.NTLM)).mechanism is None
+    assert apply(before, Patch(auth=Auth.NTLM, mechanism="NTLM")).mechanism == "NTLM"
+    off = apply(before, Patch(auth=Auth.NONE))
+    assert apply(off, Patch(auth=Auth.PASSWORD)).mechanism == "CRAM-MD5"
+    assert apply(off, Patch(auth=Auth.NTLM)).mechanism is None
+    with pytest.raises(Invalid, match="ntlm"):
+        apply(before, Patch(auth=Auth.NTLM, mechanism="CRAM-MD5"))

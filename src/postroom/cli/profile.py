@@ -135,7 +135,8 @@ def _authorities(profile: Any) -> str | None:
 def _login(profile: Any) -> str:
     if profile["auth"] == "none":
         return "none"
-    return f"{profile['username']}, password {'set' if profile['password_set'] else 'missing'}"
+    by = f" by {profile['mechanism']}" if profile["mechanism"] else ""
+    return f"{profile['username']}{by}, password {'set' if profile['password_set'] else 'missing'}"
 
 
 def _mailbox(profile: Any, which: str) -> str:

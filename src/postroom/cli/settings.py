@@ -28,6 +28,9 @@ class Settings:
     ] = None
     server_name: Annotated[str | None, typer.Option(help="The certificate's name, if it is not the host's.")] = None
     auth: Annotated[Auth | None, typer.Option(help="How to log in at the relay.")] = None
+    mechanism: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Exactly this one, as CRAM-MD5; else the best that is offered.")
+    ] = None
     username: Annotated[str | None, typer.Option()] = None
     # A flag: what stands on a command line is seen by others and kept in the shell's history.
     password: Annotated[bool, typer.Option("--password", help="Ask for the password, and don't show it.")] = False
@@ -71,8 +74,8 @@ class Settings:
 
 
 _DIRECT = (
-    "host", "port", "security", "verify_certificate", "server_name", "auth", "username", "sender_address",
-    "sender_name", "reply_to_address", "envelope_sender", "recipient_filter", "ehlo_name",
+    "host", "port", "security", "verify_certificate", "server_name", "auth", "mechanism", "username",
+    "sender_address", "sender_name", "reply_to_address", "envelope_sender", "recipient_filter", "ehlo_name",
 )  # fmt: skip
 
 

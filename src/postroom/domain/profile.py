@@ -44,6 +44,17 @@ class Auth(StrEnum):
     OAUTH2 = "oauth2"  # an access token by client credentials (RFC 6749 4.4), shown by XOAUTH2 or OAUTHBEARER
 
 
+# The mechanisms (RFC 4422) of each kind of login, by the names that relays offer them under.
+MECHANISMS: Final[Mapping[Auth, tuple[str, ...]]] = MappingProxyType(
+    {
+        Auth.NONE: (),
+        Auth.PASSWORD: ("SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN"),
+        Auth.NTLM: ("NTLM",),
+        Auth.OAUTH2: ("XOAUTH2", "OAUTHBEARER"),
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """One set of SMTP settings. Raises Invalid, naming the field, when it would make no sense.
@@ -59,6 +70,7 @@ class Profile:
     ca_certificates: str | None = None  # PEM; None trusts the system's authorities
     server_name: str | None = None  # the name that the certificate must carry; None means the host
     auth: Auth = Auth.NONE
+    mechanism: str | None = None  # exactly this one of the auth's kind; None means the best that the relay offers
     username: str | None = None  # with OAUTH2 the mailbox to send as; None means the sender's address
     token_url: str | None = None  # OAUTH2: where the access token is asked for
     client_id: str | None = None  # OAUTH2; its client secret is the profile's password
@@ -94,6 +106,8 @@ class Profile:
         _check_filter_says_something(self.recipient_filter)
 
     def _check_login(self) -> None:
+        if self.mechanism is not None:
+            object.__setattr__(self, "mechanism", _mechanism(self.mechanism, self.auth))
         if self.auth in (Auth.PASSWORD, Auth.NTLM) and not self.username:
             raise Invalid("username", "To log in at the relay a user name is needed; give one or switch login off.")
         if self.token_url is not None and not _TOKEN_URL.fullmatch(self.token_url):
@@ -110,7 +124,8 @@ class Profile:
 
 
 TEXT_FIELDS: Final = (
-    "host", "server_name", "username", "token_url", "client_id", "token_scope", "token_audience", "envelope_sender",
+    "host", "server_name", "mechanism", "username", "token_url", "client_id", "token_scope", "token_audience",
+    "envelope_sender",
     "sender_address", "sender_name", "reply_to_address", "reply_to_name", "ehlo_name", "recipient_filter",
 )  # fmt: skip
 
@@ -149,6 +164,7 @@ class Patch:
     ca_certificates: str | Keep | None = KEEP
     server_name: str | Keep | None = KEEP
     auth: Auth | Keep = KEEP
+    mechanism: str | Keep | None = KEEP
     username: str | Keep | None = KEEP
     token_url: str | Keep | None = KEEP
     client_id: str | Keep | None = KEEP
@@ -182,6 +198,10 @@ def apply(profile: Profile | None, patch: Patch) -> Profile:
         if "host" not in said:
             raise Invalid("host", "There are no settings yet: give at least the relay's host.")
         return Profile(**said)
+    kind = said.get("auth", profile.auth)
+    if kind is not Auth.NONE and profile.mechanism not in MECHANISMS[kind]:
+        # Who only has words for another kind of login can't say that its mechanism goes with it.
+        said = {"mechanism": None, **said}
     return replace(profile, **said)
 
 
@@ -256,6 +276,17 @@ def ehlo_name(text: str, field_name: str = "ehlo_name") -> str:
             raise Invalid(field_name, "An address in brackets must be an IP address, such as [192.0.2.1].") from None
         return text
     return domain_name(text, field_name)
+
+
+def _mechanism(text: str, auth: Auth) -> str:
+    """One of the kind; without login, of any. Raises Invalid."""
+    name = text.strip().upper()
+    kinds = [auth] if auth is not Auth.NONE else list(Auth)
+    known = [mechanism for kind in kinds for mechanism in MECHANISMS[kind]]
+    if name not in known:
+        to_log_in = f' to log in by "{auth}"' if auth is not Auth.NONE else ""
+        raise Invalid("mechanism", f"The mechanism{to_log_in} must be one of {', '.join(known)}, or left out.")
+    return name
 
 
 def _check_authorities(text: str | None) -> None:

@@ -14,7 +14,7 @@ from postroom.smtp.alarm import Alarm
 from postroom.smtp.attempt import Job
 from postroom.smtp.capabilities import Capabilities
 from postroom.smtp.connect import Tell, connect, to_nobody
-from postroom.smtp.dialogue import Dialogue, NeedToken, Passed
+from postroom.smtp.dialogue import Dialogue, NeedToken, Passed, Work
 from postroom.smtp.failure import Failure
 from postroom.smtp.line import Line
 from postroom.smtp.opening import opening, parting
@@ -113,6 +113,8 @@ class Session:
                 await self._start_tls()
             elif (need := self.messages.token_due) is not None:
                 await self._get_token(need)
+            elif (work := self.messages.work_due) is not None:
+                await self._do(work)
             else:
                 self._woken = asyncio.get_running_loop().create_future()
                 await self._woken
@@ -136,6 +138,12 @@ class Session:
             self.messages.token_failed(token)
         else:
             self.messages.token_came(token)
+        self._act()
+        self._watch()
+
+    async def _do(self, work: Work) -> None:
+        self._alarm.stop()  # the relay is not waited for
+        self.messages.work_done(await asyncio.to_thread(work.done))
         self._act()
         self._watch()
 

@@ -56,6 +56,7 @@ class ProfileBody(In):
     ca_certificates: str | None = Field(None, description="PEM; null trusts the system's authorities.")
     server_name: str | None = Field(None, description="The name in the relay's certificate, if it is not the host.")
     auth: Annotated[Auth, Field(strict=False)] = Auth.NONE
+    mechanism: str | None = Field(None, description="Exactly this one, as CRAM-MD5; null means the best offered.")
     username: str | None = None
     password: str | None = Field(None, json_schema_extra={"writeOnly": True}, description="With oauth2 the client's.")
     token_url: str | None = Field(None, description="With oauth2: where the access token is asked for.")
@@ -87,6 +88,7 @@ class ProfilePatchBody(In):
     ca_certificates: str | None = None
     server_name: str | None = None
     auth: Annotated[Auth | None, Field(strict=False)] = None
+    mechanism: str | None = None
     username: str | None = None
     password: str | None = Field(None, json_schema_extra={"writeOnly": True}, description="With oauth2 the client's.")
     token_url: str | None = Field(None, description="With oauth2: where the access token is asked for.")
@@ -114,6 +116,7 @@ class ProfileOut(Out):
     ca_certificates: str | None
     server_name: str | None
     auth: Auth
+    mechanism: str | None
     username: str | None
     password_set: bool
     token_url: str | None
