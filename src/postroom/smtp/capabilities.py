@@ -19,6 +19,7 @@ class Capabilities:
     utf8: bool = False  # RFC 6531
     starttls: bool = False  # RFC 3207
     enhanced_codes: bool = False  # RFC 2034
+    reads_ahead: bool = True  # pipelining also holds behind a final dot (RFC 2920 3.1), as far as we know
     auth: tuple[str, ...] = ()  # RFC 4954, upper case, in the relay's order
     named: tuple[str, ...] = ()  # all of it, cleaned, for people
 

@@ -4,6 +4,8 @@ Nothing here is opportunistic. TLS that is due and not to be had, or a login tha
 (`research/security-reliability.md` 3.2: the settings are wrong, so mail waits for an administrator).
 """
 
+from dataclasses import replace
+
 from postroom.domain.delivery import RelayReply, Scope, Stage
 from postroom.domain.profile import Auth, Security
 from postroom.smtp.capabilities import Capabilities, read_capabilities
@@ -14,13 +16,18 @@ from postroom.smtp.reply import Reply
 from postroom.smtp.route import Route
 from postroom.smtp.verdict import said_no
 
+# Dovecot's submission service (2.3.19, with its usual greeting) hands the mail on and then, before it has answered,
+# crashes over commands that follow the final dot: every mail but a connection's last would be in doubt, and sent twice.
+# A relay with another greeting is found out the first time (`Pool.was_cut_short`).
+_READS_NOT_AHEAD = "Dovecot"
+
 
 def opening(route: Route) -> Dialogue[Capabilities]:
     """Raises Stopped, with the failure, when it does not come to a connection that takes mail."""
     security = route.profile.security
     if security is Security.TLS:
         yield _tls_stands((yield from upgrade()))
-    yield from _hear_greeting()
+    greeting = yield from _hear_greeting()
     capabilities = yield from _greet(route)
     yield _greeted(capabilities)
     if security is Security.STARTTLS:
@@ -30,14 +37,15 @@ def opening(route: Route) -> Dialogue[Capabilities]:
     elif security is Security.NONE:
         yield Passed(Stage.TLS, "TLS is switched off in the settings.", done=False)
     yield from log_in(route, capabilities)
-    return capabilities
+    return replace(capabilities, reads_ahead=_READS_NOT_AHEAD not in greeting.cleaned())
 
 
-def _hear_greeting() -> Dialogue[None]:
+def _hear_greeting() -> Dialogue[Reply]:
     greeting = yield from listen()
     if greeting.code != 220:
         raise Stopped(_no_greeting(greeting))
     yield Passed(Stage.GREETING, "The relay greeted us.", {"greeting": greeting.cleaned()})
+    return greeting
 
 
 def _no_greeting(reply: Reply) -> Failure:

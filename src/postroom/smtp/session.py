@@ -35,6 +35,13 @@ class Owner(Interface):
     def take_back(self, job: Job, /) -> None:
         """The connection was closed before the relay had answered any of it: not an attempt."""
 
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether the next message's commands may go out before the final dot is answered."""
+
+    def was_cut_short(self) -> None:
+        """The connection was lost after a final dot that the next message's commands had followed."""
+
     def rests(self, session: "Session", /) -> float:
         """It has nothing to do; for how many seconds is it to stay open?"""
 
@@ -186,7 +193,10 @@ class Session:
         for passed in self.messages.passed:
             self._tell(passed)
         self.messages.passed.clear()
-        for transaction in self.messages.take_finished():
+        finished = self.messages.take_finished()
+        if any(transaction.is_in_doubt for transaction in finished[:-1]):
+            self._owner.was_cut_short()
+        for transaction in finished:
             job = self._jobs.pop(transaction)
             # A warm connection that was closed under us says nothing about the message (H31).
             if self.messages.is_over and self.used > 1 and not transaction.heard and job.may_try_again:
@@ -260,12 +270,18 @@ class Session:
     def _write_last(self, rest: memoryview) -> None:
         """The end of the body, the final dot, and the next message's commands right behind it (RFC 2920 3.1)."""
         self.messages.end_body()
-        if self.messages.capabilities.pipelining and self.used < self._most_messages and not self._leaving:
+        if self._may_run_ahead:
             job = self._owner.next_job()
             if job is not None:
                 self._begin(job)
         self._line.write(b"".join((rest, self.messages.to_send())))
         self._watch()
+
+    @property
+    def _may_run_ahead(self) -> bool:
+        relay = self.messages.capabilities
+        willing = relay.pipelining and relay.reads_ahead and self._owner.reads_ahead
+        return willing and self.used < self._most_messages and not self._leaving
 
     # Deadlines.
 
