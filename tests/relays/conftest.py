@@ -82,6 +82,13 @@ def a_postfix(listening: Listening, certificate: Certificate, a_dovecot: Relay) 
         yield relay
 
 
+@pytest.fixture(scope="session")
+def a_cyrus(listening: Listening, certificate: Certificate) -> Iterator[Postfix]:
+    """A Postfix whose logins are Cyrus SASL's."""
+    with postfix(listening.port, certificate, None) as relay:
+        yield relay
+
+
 def route_to(port: int, security: Security, certificate: Certificate, **settings: Any) -> Route:
     """As whoever the relay knows, unless the settings say otherwise."""
     password = Secret(settings.pop("password", PASSWORD))

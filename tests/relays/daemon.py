@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -86,8 +87,25 @@ def running(command: list[str | Path], relay: Relay, environment: Mapping[str, s
             raise RuntimeError(f"{relay.name} does not greet: {tail(output)} {tail(relay.log)}")
         yield relay
     finally:
-        process.terminate()
-        process.wait(PATIENCE)
+        _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """With all that it has started, which may take longer: nothing of it may write where nothing is any more."""
+    process.terminate()
+    process.wait(PATIENCE)
+    if not until(lambda: not _group_lives(process.pid)):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _group_lives(leader: int) -> bool:
+    """Zombies don't count: whoever is process 1 here may be slow to bury them."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, group, *_ = stat.read_text().rpartition(")")[2].split()  # proc(5)
+            if int(group) == leader and state != "Z":
+                return True
+    return False
 
 
 def until(holds: Callable[[], bool]) -> bool:

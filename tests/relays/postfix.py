@@ -1,4 +1,4 @@
-"""Postfix as a relay whose logins are Dovecot's, as many have it; its queue goes on to the sink.
+"""Postfix as a relay whose logins are Dovecot's or Cyrus', as people have it; its queue goes on to the sink.
 
 Three ports: TLS as the client likes, TLS from the first byte, and STARTTLS or no mail (`strict_port`).
 """
@@ -6,14 +6,18 @@ Three ports: TLS as the client likes, TLS from the first byte, and STARTTLS or n
 import grp
 import os
 import pwd
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .daemon import Certificate, Relay, free_ports, home, need, running
+from .daemon import PASSWORD, USER, Certificate, Relay, free_ports, home, need, running
 
 UNPACKED = Path(__file__).parent.parent.parent / ".cache/postfix"
+SASLPASSWD = Path("/usr/sbin/saslpasswd2")
+PLUGINS = tuple(Path("/usr/lib").glob("*/sasl2/libscram.so")) or (Path("/usr/lib/sasl2/libscram.so"),)
 _QUEUES = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "saved", "trace")
 _SERVICES = """\
 127.0.0.1:{port} inet n - n - - smtpd -o smtpd_tls_security_level=may
@@ -35,6 +39,13 @@ scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 """
 
+_CYRUS = """\
+pwcheck_method: auxprop
+auxprop_plugin: sasldb
+sasldb_path: {passwords}
+mech_list: PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256 NTLM
+"""
+
 
 @dataclass(frozen=True)
 class Postfix(Relay):
@@ -42,15 +53,16 @@ class Postfix(Relay):
 
 
 @contextmanager
-def postfix(sink: int, certificate: Certificate, logins: Path) -> Iterator[Postfix]:
-    """`logins` is the socket of a Dovecot."""
+def postfix(sink: int, certificate: Certificate, dovecot: Path | None) -> Iterator[Postfix]:
+    """With the socket where a Dovecot answers for logins, or without one: then Cyrus SASL does."""
     root = UNPACKED if UNPACKED.exists() else Path("/")
     daemons = root / "usr/lib/postfix/sbin"
     need(daemons / "master", daemons / "smtpd", package="Postfix (postfix)")
     with home("postfix") as here:
         port, tls_port, strict_port = free_ports(3)
         certificate.lay_out(here)
-        _lay_out(here, root, _settings(here, root, sink, logins))
+        logins = _by_dovecot(dovecot) if dovecot else _by_cyrus(here)
+        _lay_out(here, _settings(here, root, sink) | logins)
         services = _SERVICES.format(port=port, tls_port=tls_port, strict_port=strict_port)
         (here / "etc/master.cf").write_text(services)
         found = Postfix("Postfix", port, tls_port, here / "log", strict_port)
@@ -59,7 +71,7 @@ def postfix(sink: int, certificate: Certificate, logins: Path) -> Iterator[Postf
             yield found
 
 
-def _settings(here: Path, root: Path, sink: int, logins: Path) -> dict[str, object]:
+def _settings(here: Path, root: Path, sink: int) -> dict[str, object]:
     owner, group = _someone()
     return {
         "compatibility_level": "3.6",
@@ -88,16 +100,31 @@ def _settings(here: Path, root: Path, sink: int, logins: Path) -> dict[str, obje
         "smtpd_tls_cert_file": here / "relay.pem",
         "smtpd_tls_key_file": here / "relay.key",
         "smtpd_sasl_auth_enable": "yes",
-        "smtpd_sasl_type": "dovecot",
-        "smtpd_sasl_path": logins,
         "smtpd_sasl_security_options": "noanonymous",
     }
 
 
-def _lay_out(here: Path, root: Path, settings: dict[str, object]) -> None:
+def _by_dovecot(socket: Path) -> dict[str, object]:
+    return {"smtpd_sasl_type": "dovecot", "smtpd_sasl_path": socket}
+
+
+def _by_cyrus(here: Path) -> dict[str, object]:
+    need(SASLPASSWD, *PLUGINS, package="Cyrus SASL (sasl2-bin, libsasl2-modules)")
+    directory = here / "etc/sasl"  # where Debian's Postfix looks, whatever cyrus_sasl_config_path says
+    directory.mkdir(parents=True)
+    passwords = directory / "passwords"
+    user, _, realm = USER.partition("@")
+    command = [SASLPASSWD, "-c", "-p", "-f", passwords, "-u", realm, user]
+    subprocess.run(command, input=PASSWORD.encode(), check=True)
+    shutil.chown(passwords, _someone()[0].pw_name)
+    (directory / "smtpd.conf").write_text(_CYRUS.format(passwords=passwords))
+    return {"smtpd_sasl_type": "cyrus", "smtpd_sasl_path": "smtpd"}
+
+
+def _lay_out(here: Path, settings: dict[str, object]) -> None:
     owner, group = _someone()
     for name in ("etc", "queue", "data"):
-        (here / name).mkdir()
+        (here / name).mkdir(exist_ok=True)
     os.chown(here / "data", owner.pw_uid, -1)
     for name in (*_QUEUES, "private", "public", "maildrop", "pid"):
         (here / "queue" / name).mkdir()

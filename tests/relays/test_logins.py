@@ -24,6 +24,7 @@ IN_TLS_OR_NOT = list(Security)
 MECHANISMS = {
     "an_exim": ("PLAIN", "LOGIN", "CRAM-MD5"),
     "a_dovecot": ("PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"),
+    "a_cyrus": ("PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "NTLM"),
     "a_postfix": ("PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"),
 }
 PAIRS = [(relay, mechanism) for relay, mechanisms in MECHANISMS.items() for mechanism in mechanisms]
