@@ -40,7 +40,6 @@ async def test_an_authority_that_nobody_named_ends_it_before_the_login(request, 
     stranger = trustme.CA().cert_pem.bytes().decode()
     sending = await send_one(route_to(relay.port_for(security), security, certificate, ca_certificates=stranger))
     assert (sending.outcome.code, sending.outcome.scope) == ("tls.untrusted", Scope.PROFILE)
-    assert "AUTH ***" not in sending.attempt.transcript
     assert "C: AUTH" not in sending.attempt.transcript
 
 
@@ -58,10 +57,9 @@ async def test_tls_from_the_start_on_a_port_that_begins_in_the_open(request, nam
     assert sending.outcome.code == "tls.handshake"
 
 
-@pytest.mark.parametrize("name", ["an_exim", "a_dovecot"])
-async def test_who_does_not_log_in_is_told_to(request, name, certificate):
+@pytest.mark.parametrize(("name", "code"), [("an_exim", "recipient.refused"), ("a_dovecot", "auth.required")])
+async def test_who_does_not_log_in_is_told_to(request, name, code, certificate):
     relay = request.getfixturevalue(name)
     sending = await send_one(route_to(relay.port, Security.STARTTLS, certificate, **WITHOUT_LOGIN))
-    assert sending.outcome.code in ("auth.required", "recipient.refused")
-    if sending.outcome.code == "recipient.refused":
-        assert "switch login on" in sending.outcome.message
+    assert sending.outcome.code == code
+    assert "switch login on" in sending.outcome.message.lower()
