@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,6 +13,7 @@ from postroom.config import PREFIX, SECRETS, Config
 from postroom.dialects import ALL
 from postroom.dialects.dialect import Dialect
 from postroom.domain.profile import Auth, ClientAuth, Profile, Security, TlsVersion, TokenGrant
+from postroom.smtp.sasl.choice import candidates
 
 HERE = Path(__file__).parent
 _MARK = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -54,6 +55,7 @@ EXAMPLES = (
     Profile(**COMMON | {"port": 465}, security=Security.TLS),
     Profile(**COMMON | {"port": 2465}, security=Security.TLS),
     Profile(**COMMON, **LOGIN, auth=Auth.PASSWORD),
+    Profile(**COMMON, **LOGIN, auth=Auth.PASSWORD, mechanism="PLAIN"),
     Profile(**COMMON, **LOGIN, auth=Auth.NTLM),
     Profile(**COMMON, **LOGIN, auth=Auth.OAUTH2, token_url="https://login.example/token", client_id="client",
             token_scope="send", token_audience="mail"),
@@ -76,6 +78,19 @@ def words() -> str:
     return "\n".join(rows)
 
 
+def mechanisms() -> str:
+    rows = [
+        "| `auth` | in verified TLS, the best first | on an open connection or in unverified TLS |",
+        "|---|---|---|",
+    ]
+    for login in list(Auth)[1:]:
+        oauth = {"token_url": "https://login.example/token", "client_id": "client"} if login is Auth.OAUTH2 else {}
+        open_one = Profile(**COMMON, username="mailer", auth=login, **oauth)
+        in_turn = (candidates(each) for each in (replace(open_one, security=Security.TLS), open_one))
+        rows.append(f"| `{login}` | {' | '.join(', '.join(kind.name for kind in kinds) for kinds in in_turn)} |")
+    return "\n".join(rows)
+
+
 def leaves(model: type[BaseModel], inside: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """The fields of a wire model as the product spells them; those of a model in it as `outer.inner`."""
     for attribute, field in model.model_fields.items():
@@ -89,8 +104,8 @@ def leaves(model: type[BaseModel], inside: str = "") -> Iterator[tuple[str, Fiel
 
 def table(name: str) -> str:
     kind, _, dialect = name.partition(" ")
-    if kind in ("config", "words"):
-        return config() if kind == "config" else words()
+    if not dialect:
+        return {"config": config, "words": words, "mechanisms": mechanisms}[kind]()
     makers: dict[str, Callable[[Dialect], str]] = {"routes": routes, "fields": wire_fields}
     return makers[kind](next(each for each in ALL if each.name == dialect))
 

@@ -52,6 +52,7 @@ OTHER: dict[str, Any] = {
     "server_name": "mx.evil.example",
     "tls_minimum": TlsVersion.V1_3,
     "auth": Auth.NONE,
+    "mechanism": "CRAM-MD5",
     "username": "somebody",
     "token_url": "https://login.evil.example/token",
     "token_grant": TokenGrant.REFRESH_TOKEN,
@@ -375,3 +376,25 @@ def test_what_can_be_no_refresh_token_is_refused(text: str):
         keep_or_replace_secret(SIGNED_IN, SIGNED_IN, Patch(refresh_token=Secret(text)), None, name="refresh_token")
     assert refused.value.field == "refresh_token"
     assert text not in refused.value.message
+
+
+# The mechanism.
+
+
+def test_a_mechanism_is_named_in_any_case_and_belongs_to_its_kind_of_login():
+    assert replace(BEFORE, mechanism=" scram-sha-256 ").mechanism == "SCRAM-SHA-256"
+    for strange in ("NTLM", "XOAUTH2", "DIGEST-MD5", ""):
+        with pytest.raises(Invalid, match="SCRAM-SHA-256") as refused:
+            replace(BEFORE, mechanism=strange)
+        assert refused.value.field == "mechanism"
+
+
+def test_a_mechanism_goes_with_its_kind_of_login_and_outlives_a_login_that_is_switched_off():
+    before = replace(BEFORE, mechanism="CRAM-MD5")
+    assert apply(before, Patch(auth=Auth.NTLM)).mechanism is None
+    assert apply(before, Patch(auth=Auth.NTLM, mechanism="NTLM")).mechanism == "NTLM"
+    off = apply(before, Patch(auth=Auth.NONE))
+    assert apply(off, Patch(auth=Auth.PASSWORD)).mechanism == "CRAM-MD5"
+    assert apply(off, Patch(auth=Auth.NTLM)).mechanism is None
+    with pytest.raises(Invalid, match="ntlm"):
+        apply(before, Patch(auth=Auth.NTLM, mechanism="CRAM-MD5"))

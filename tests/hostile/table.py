@@ -208,7 +208,7 @@ TABLE: list[Row] = [
     # H24: another login than ours, or one that leads nowhere.
     *(Row(24, f"offers only {names}", good(f"AUTH {names}", without=("AUTH",)),
           config("auth.no_common_mechanism", A), over=ENCRYPTED, auth_due=False)
-      for names in ["NTLM", "CRAM-MD5", "X-UNKNOWN GSSAPI"]),
+      for names in ["NTLM", "DIGEST-MD5", "X-UNKNOWN GSSAPI"]),
     Row(24, "334 for ever", good("AUTH LOGIN", without=("AUTH",), AUTH=b"334 VXNlcg==\r\n",
         response=b"334 VXNlcg==\r\n"), config("auth.malformed", A), over=ENCRYPTED),
     Row(24, "334 for ever to PLAIN", good(AUTH=b"334 \r\n", response=b"334 \r\n"), config("auth.malformed", A),

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from postroom.domain.delivery import Deferred, Scope, Sent
 from postroom.domain.profile import Auth, Security
 from postroom.domain.secret import Secret
-from postroom.smtp import sasl
 from postroom.smtp.check import check
 from postroom.smtp.route import Route
-from postroom.smtp.sasl import Ntlm, OutOfStep, decoded, encoded
+from postroom.smtp.sasl.mechanism import OutOfStep, encoded
+from postroom.smtp.sasl.ntlm import Ntlm
 from postroom.smtp.send import send
 
 from .conftest import CONTENT, ENVELOPE, PASSWORD, Certificates, route_to
@@ -186,15 +186,3 @@ def test_a_hostile_challenge_is_answered_or_ends_the_login(data):
     assert int.from_bytes(response[20:22], "little") > 24
     assert PASSWORD.encode() not in response
     assert PASSWORD.encode("utf-16-le") not in response
-
-
-def test_each_kind_of_login_has_its_own_mechanisms():
-    everything = ("OAUTHBEARER", "NTLM", "LOGIN", "PLAIN", "XOAUTH2")
-    chosen = {auth: sasl.choose(everything, auth) for auth in Auth}
-    assert {auth.value: kind and kind.name for auth, kind in chosen.items()} == {
-        "none": None,
-        "password": "PLAIN",
-        "ntlm": "NTLM",
-        "oauth2": "XOAUTH2",
-    }
-    assert decoded(b"") == b""

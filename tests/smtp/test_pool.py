@@ -1,6 +1,7 @@
 """Warm connections: used again, opened sparingly, and never a reason for a message to be lost or counted wrongly."""
 
 import asyncio
+import contextlib
 import time
 from dataclasses import replace
 
@@ -160,6 +161,29 @@ async def test_what_was_pipelined_behind_a_lost_dot_goes_out_once_over_another_c
     attempts = await all_of(pool, 4)
     assert kinds(attempts) == ["Sent", "InDoubt", "Sent", "Sent"]
     assert len(lossy.mails) == 3
+
+
+async def crashes_over_what_follows_a_dot(visit: moods.Visit) -> bytes:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await visit.reader.readline()
+            raise moods.HangUp
+    await visit.say(b"250 ok\r\n")
+    return b"250 ok\r\n"
+
+
+async def test_a_relay_that_does_not_survive_reading_ahead_makes_one_doubt_and_no_more(relay, pool_to):
+    frail = await relay(dot=crashes_over_what_follows_a_dot)
+    attempts = await all_of(pool_to(frail, pool={"most_connections": 1}), 5)
+    assert kinds(attempts) == ["InDoubt", "Sent", "Sent", "Sent", "Sent"]
+    assert frail.visits == 2
+
+
+async def test_a_relay_that_is_known_not_to_survive_it_makes_none(relay, pool_to):
+    frail = await relay(dot=crashes_over_what_follows_a_dot, greeting=b"220 relay.test Dovecot (Debian) ready.\r\n")
+    attempts = await all_of(pool_to(frail, pool={"most_connections": 1}), 5)
+    assert kinds(attempts) == ["Sent"] * 5
+    assert frail.visits == 1
 
 
 async def test_one_failed_connect_answers_everything_that_waits(relay, pool_to):

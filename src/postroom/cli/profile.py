@@ -139,7 +139,8 @@ def _login(profile: Any) -> str:
         return "none"
     set_or = "set" if profile["password_set"] else "missing"
     if profile["auth"] != Auth.OAUTH2:
-        return f"{profile['username']}, password {set_or}"
+        by = f" by {profile['mechanism']}" if profile["mechanism"] else ""
+        return f"{profile['username']}{by}, password {set_or}"
     who = profile["username"] or profile["sender_address"]
     if profile["token_grant"] == TokenGrant.CLIENT_CREDENTIALS:
         return f"{who}, by token for {profile['client_id']}, its secret {set_or}"

@@ -32,6 +32,9 @@ class Settings:
     server_name: Annotated[str | None, typer.Option(help="The certificate's name, if it is not the host's.")] = None
     tls_minimum: Annotated[TlsVersion | None, typer.Option(help="The oldest version of TLS that will do.")] = None
     auth: Annotated[Auth | None, typer.Option(help="How to log in at the relay.")] = None
+    mechanism: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Exactly this one, as CRAM-MD5; else the best that is offered.")
+    ] = None
     username: Annotated[str | None, typer.Option()] = None
     # A flag: what stands on a command line is seen by others and kept in the shell's history.
     password: Annotated[bool, typer.Option("--password", help="Ask for the password, and don't show it.")] = False
@@ -91,9 +94,9 @@ class Settings:
 
 
 _DIRECT = (
-    "host", "port", "security", "verify_certificate", "server_name", "tls_minimum", "auth", "username", "token_url",
-    "token_grant", "token_client_auth", "client_id", "token_scope", "token_audience", "sender_address", "sender_name",
-    "reply_to_address", "envelope_sender", "recipient_filter", "ehlo_name",
+    "host", "port", "security", "verify_certificate", "server_name", "tls_minimum", "auth", "mechanism", "username",
+    "token_url", "token_grant", "token_client_auth", "client_id", "token_scope", "token_audience", "sender_address",
+    "sender_name", "reply_to_address", "envelope_sender", "recipient_filter", "ehlo_name",
 )  # fmt: skip
 
 

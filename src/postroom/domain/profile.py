@@ -62,6 +62,17 @@ class ClientAuth(StrEnum):
     BASIC = "basic"
 
 
+# The mechanisms (RFC 4422) of each kind of login, by the names that relays offer them under.
+MECHANISMS: Final[Mapping[Auth, tuple[str, ...]]] = MappingProxyType(
+    {
+        Auth.NONE: (),
+        Auth.PASSWORD: ("SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN"),
+        Auth.NTLM: ("NTLM",),
+        Auth.OAUTH2: ("XOAUTH2", "OAUTHBEARER"),
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """One set of SMTP settings. Raises Invalid, naming the field, when it would make no sense.
@@ -78,6 +89,7 @@ class Profile:
     server_name: str | None = None  # the name that the certificate must carry; None means the host
     tls_minimum: TlsVersion = TlsVersion.V1_2  # of the connection to the relay
     auth: Auth = Auth.NONE
+    mechanism: str | None = None  # exactly this one of the auth's kind; None means the best that the relay offers
     username: str | None = None  # with OAUTH2 the mailbox to send as; None means the sender's address
     token_url: str | None = None  # OAUTH2: where the access token is asked for
     token_grant: TokenGrant = TokenGrant.CLIENT_CREDENTIALS  # OAUTH2
@@ -115,6 +127,8 @@ class Profile:
         _check_filter_says_something(self.recipient_filter)
 
     def _check_login(self) -> None:
+        if self.mechanism is not None:
+            object.__setattr__(self, "mechanism", _mechanism(self.mechanism, self.auth))
         if self.auth in (Auth.PASSWORD, Auth.NTLM) and not self.username:
             raise Invalid("username", "To log in at the relay a user name is needed; give one or switch login off.")
         if self.token_url is not None:
@@ -131,7 +145,8 @@ class Profile:
 
 
 TEXT_FIELDS: Final = (
-    "host", "server_name", "username", "token_url", "client_id", "token_scope", "token_audience", "envelope_sender",
+    "host", "server_name", "mechanism", "username", "token_url", "client_id", "token_scope", "token_audience",
+    "envelope_sender",
     "sender_address", "sender_name", "reply_to_address", "reply_to_name", "ehlo_name", "recipient_filter",
 )  # fmt: skip
 
@@ -167,6 +182,7 @@ class Patch:
     server_name: str | Keep | None = KEEP
     tls_minimum: TlsVersion | Keep = KEEP
     auth: Auth | Keep = KEEP
+    mechanism: str | Keep | None = KEEP
     username: str | Keep | None = KEEP
     token_url: str | Keep | None = KEEP
     token_grant: TokenGrant | Keep = KEEP
@@ -203,6 +219,10 @@ def apply(profile: Profile | None, patch: Patch) -> Profile:
         if "host" not in said:
             raise Invalid("host", "There are no settings yet: give at least the relay's host.")
         return Profile(**said)
+    kind = said.get("auth", profile.auth)
+    if kind is not Auth.NONE and profile.mechanism not in MECHANISMS[kind]:
+        # Who only has words for another kind of login can't say that its mechanism goes with it.
+        said = {"mechanism": None, **said}
     return replace(profile, **said)
 
 
@@ -212,6 +232,17 @@ def changed_fields(before: Profile | None, after: Profile) -> dict[str, tuple[An
     old = {name: getattr(before, name) if before else None for name in names}
     new = {name: getattr(after, name) for name in names}
     return {name: (old[name], new[name]) for name in names if old[name] != new[name]}
+
+
+def _mechanism(text: str, auth: Auth) -> str:
+    """One of the kind; without login, of any. Raises Invalid."""
+    name = text.strip().upper()
+    kinds = [auth] if auth is not Auth.NONE else list(Auth)
+    known = [mechanism for kind in kinds for mechanism in MECHANISMS[kind]]
+    if name not in known:
+        to_log_in = f' to log in by "{auth}"' if auth is not Auth.NONE else ""
+        raise Invalid("mechanism", f"The mechanism{to_log_in} must be one of {', '.join(known)}, or left out.")
+    return name
 
 
 def _check_authorities(text: str | None) -> None:

@@ -35,10 +35,13 @@ ADVICE: Final[Mapping[str, str]] = MappingProxyType(
         "tls.injection": "Do not use this connection: somebody on the way may be tampering with it. "
         "Tell whoever runs the network, or update the relay's software.",
         "auth.not_offered": "Switch login off, or use the port that offers it (usually 587 or 465, with TLS).",
-        "auth.no_common_mechanism": "Choose another way to log in, "
+        "auth.no_common_mechanism": "Choose another way to log in, name one of the mechanisms that it offers or none, "
         "or ask the relay's administrator to offer this one over TLS.",
         "auth.disabled": "Choose OAuth 2 to log in, or ask the provider's administrator to allow this for the mailbox.",
-        "auth.rejected": "Enter user name and password again; some relays need an app password.",
+        "auth.rejected": "Enter user name and password again; some relays need an app password. "
+        "If both are right, the relay may offer a mechanism that it can't do: name another one in the settings.",
+        "auth.unproved": "Do not trust what answers there: check the host and its certificate, and ask the relay's "
+        "administrator. If it is the right one, name another mechanism in the settings.",
         "auth.temporary": "It is tried again by itself. If it lasts, ask the relay's administrator.",
         "auth.malformed": "Ask the relay's administrator; its login is out of order.",
         "auth.plaintext_forbidden": "Choose STARTTLS or TLS in the settings.",

@@ -20,6 +20,7 @@ class Capabilities:
     starttls: bool = False  # RFC 3207
     dsn: bool = False  # RFC 3461
     enhanced_codes: bool = False  # RFC 2034
+    reads_ahead: bool = True  # pipelining also holds behind a final dot (RFC 2920 3.1), as far as we know
     auth: tuple[str, ...] = ()  # RFC 4954, upper case, in the relay's order
     named: tuple[str, ...] = ()  # all of it, cleaned, for people
 

@@ -115,6 +115,10 @@ class _Visit:
 
     def take_back(self, job: Job) -> None: ...
 
+    reads_ahead = False
+
+    def was_cut_short(self) -> None: ...
+
     def rests(self, _: Session) -> float:
         return 0
 

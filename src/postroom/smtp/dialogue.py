@@ -3,7 +3,7 @@
 That makes opening a connection a list of steps at one height, which can be tested without a socket.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
@@ -22,12 +22,14 @@ class Say:
     """Write this and wait for the reply. `hidden` is what the transcript shows in its place.
 
     `secrets` are taken out of the reply too: a relay that repeats a password must not get it into our records.
+    With `hides_challenge` a 334 is not shown at all.
     """
 
     line: bytes
     stage: Stage
     hidden: bytes | None = None
     secrets: tuple[bytes, ...] = ()
+    hides_challenge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,28 @@ class NeedToken:
 
 
 @dataclass(frozen=True, slots=True)
+class Worked:
+    """What came of some work: a value, or the exception that it ended with."""
+
+    value: bytes = b""
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Do this where it keeps nobody else waiting, and tell what came of it."""
+
+    run: Callable[[], bytes]
+    stage: Stage = Stage.AUTH
+
+    def done(self) -> Worked:
+        try:
+            return Worked(self.run())
+        except Exception as error:
+            return Worked(error=error)
+
+
+@dataclass(frozen=True, slots=True)
 class Passed:
     """A step of the ladder was reached (`done`), or there was nothing to do there."""
 
@@ -71,21 +95,28 @@ class Passed:
     done: bool = True
 
 
-Turn = Say | Listen | Upgrade | NeedToken | Passed
+Turn = Say | Listen | Upgrade | NeedToken | Work | Passed
 TlsFacts = Mapping[str, str]
-Heard = Reply | TlsFacts | Token
+Heard = Reply | TlsFacts | Token | Worked
 T = TypeVar("T")
 Dialogue = Generator[Turn, Heard | None, T]
 
 
-def ask(text: str, stage: Stage, hidden: bytes | None = None, secrets: tuple[bytes, ...] = ()) -> Dialogue[Reply]:
+def ask(
+    text: str,
+    stage: Stage,
+    hidden: bytes | None = None,
+    secrets: tuple[bytes, ...] = (),
+    *,
+    hides_challenge: bool = False,
+) -> Dialogue[Reply]:
     """Say a command and hear the reply."""
     try:
         line = command(text)
     except Unsendable:
         what = "A setting has a character that no SMTP command can carry."
         raise Stopped(Failure("settings.unsendable", what, stage, Scope.PROFILE)) from None
-    return (yield from _reply_to(Say(line, stage, hidden, secrets)))
+    return (yield from _reply_to(Say(line, stage, hidden, secrets, hides_challenge)))
 
 
 def listen() -> Dialogue[Reply]:
@@ -104,6 +135,16 @@ def need_token(instead_of: Token | None = None) -> Dialogue[Token]:
     if not isinstance(token, Token):
         raise TypeError("who needs a token is answered with one")
     return token
+
+
+def elsewhere(run: Callable[[], bytes]) -> Dialogue[bytes]:
+    """Have it computed in another thread. Raises what it raises."""
+    worked = yield Work(run)
+    if not isinstance(worked, Worked):
+        raise TypeError("work is answered with what came of it")
+    if worked.error is not None:
+        raise worked.error
+    return worked.value
 
 
 def _reply_to(turn: Say | Listen) -> Dialogue[Reply]:

@@ -4,15 +4,18 @@ No other kind is ever fallen back to, and nothing of a login crosses an open con
 Of OAuth 2, a token that was kept from before may have been withdrawn: then there is one more try, with a new one.
 """
 
+from functools import partial
+
 from postroom.domain.delivery import Scope, Stage
 from postroom.domain.profile import Auth, Profile, TokenGrant
 from postroom.domain.secret import Secret
-from postroom.smtp import sasl
 from postroom.smtp.capabilities import Capabilities
-from postroom.smtp.dialogue import Dialogue, Passed, Token, ask, need_token
+from postroom.smtp.dialogue import Dialogue, Passed, Token, ask, elsewhere, need_token
 from postroom.smtp.failure import Failure, Stopped
 from postroom.smtp.reply import Reply
 from postroom.smtp.route import Route
+from postroom.smtp.sasl.choice import candidates, choose
+from postroom.smtp.sasl.mechanism import MOST_STEPS, Mechanism, OutOfStep, Unproved, encoded
 from postroom.smtp.verdict import said_no
 
 # RFC 4954 section 4 keeps the AUTH command to the length of any command (RFC 5321 4.5.3.1.4), and Dovecot and Postfix
@@ -30,7 +33,7 @@ def log_in(route: Route, capabilities: Capabilities, *, encrypted: bool) -> Dial
     secret, username = _secret(route), _username(profile)
     if not encrypted:
         _refuse_open_connection(route)
-    kind = _choose(capabilities, profile.auth)
+    kind = _choose(capabilities, profile)
     detail = {"offered": " ".join(capabilities.auth), "chosen": kind.name}
     if profile.auth is Auth.OAUTH2:
         answer, token = yield from _with_token(kind, username)
@@ -38,7 +41,7 @@ def log_in(route: Route, capabilities: Capabilities, *, encrypted: bool) -> Dial
     else:
         answer = yield from _exchange(kind(username, secret), secret)
     if answer.code != 235:
-        raise Stopped(_login_failed(answer))
+        raise Stopped(_login_failed(answer, kind.name))
     yield Passed(Stage.AUTH, f'The relay knows "{username}".', detail | {"answer": str(answer)})
 
 
@@ -68,20 +71,20 @@ def _refuse_open_connection(route: Route) -> None:
         raise Stopped(_about_login("auth.plaintext_forbidden", what))
 
 
-def _choose(capabilities: Capabilities, auth: Auth) -> type[sasl.Mechanism]:
+def _choose(capabilities: Capabilities, profile: Profile) -> type[Mechanism]:
     if not capabilities.auth:
         raise Stopped(_about_login("auth.not_offered", "The settings ask for login, and the relay does not offer it."))
-    mechanism = sasl.choose(capabilities.auth, auth)
+    mechanism = choose(capabilities.auth, profile)
     if mechanism is None:
         # The names come from the EHLO reply; `named` is the cleaned form of the same words.
         offered = next((line for line in capabilities.named if line.upper().startswith("AUTH")), "")
-        wanted = " or ".join(kind.name for kind in sasl.BEST_FIRST[auth])
+        wanted = " or ".join(kind.name for kind in candidates(profile))
         what = f"The settings ask for {wanted}, and the relay offers no such login ({offered})."
         raise Stopped(_about_login("auth.no_common_mechanism", what))
     return mechanism
 
 
-def _with_token(kind: type[sasl.Mechanism], username: str) -> Dialogue[tuple[Reply, Token]]:
+def _with_token(kind: type[Mechanism], username: str) -> Dialogue[tuple[Reply, Token]]:
     token = yield from need_token()
     answer = yield from _exchange(kind(username, token.value), token.value)
     if token.kept and _says_who_are_you(answer):
@@ -95,40 +98,56 @@ def _says_who_are_you(answer: Reply) -> bool:
     return answer.code == 535 or (answer.enhanced or "").startswith("5.7.")
 
 
-def _exchange(mechanism: sasl.Mechanism, secret: Secret) -> Dialogue[Reply]:
+def _exchange(mechanism: Mechanism, secret: Secret) -> Dialogue[Reply]:
     """One try with one mechanism (RFC 4954 section 4). The transcript sees stars."""
     response = _initial_response(mechanism)
     command = " ".join(filter(None, ("AUTH", mechanism.name, response)))
     late = len(command) > LONGEST_COMMAND  # the relay is to ask for it, and the answer may be as long as it is
     hidden = f"AUTH {mechanism.name}{' ***' if response and not late else ''}\r\n".encode()
-    secrets = (*_forms_of(secret), *_worth_hiding(response))
-    reply = yield from ask(f"AUTH {mechanism.name}" if late else command, Stage.AUTH, hidden, secrets)
-    for _ in range(sasl.MOST_STEPS):
+    secrets, private = (*_forms_of(secret), *_worth_hiding(response)), mechanism.hides_challenges
+    line = f"AUTH {mechanism.name}" if late else command
+    reply = yield from ask(line, Stage.AUTH, hidden, secrets, hides_challenge=private)
+    for _ in range(MOST_STEPS):
         if reply.code != 334:
-            return reply
+            return _believed(reply, mechanism)
         try:
-            answer = response if late else sasl.encoded(mechanism.respond(reply.lines[-1]))
-        except sasl.OutOfStep:
+            answer = response if late else encoded((yield from _answer(mechanism, reply.lines[-1])))
+        except OutOfStep as error:
+            failure = _unproved() if isinstance(error, Unproved) else _out_of_order()
             break
         late = False
         secrets += _worth_hiding(answer)
-        reply = yield from ask(answer, Stage.AUTH, b"***\r\n", secrets)
+        reply = yield from ask(answer, Stage.AUTH, b"***\r\n", secrets, hides_challenge=private)
+    else:
+        failure = _out_of_order()
     yield from ask("*", Stage.AUTH)  # RFC 4954 section 4: cancels the exchange
-    raise Stopped(
-        _about_login("auth.malformed", "The relay asked for something that its login mechanism does not have.")
-    )
+    raise Stopped(failure)
 
 
-def _initial_response(mechanism: sasl.Mechanism) -> str:
+def _answer(mechanism: Mechanism, challenge: bytes) -> Dialogue[bytes]:
+    """Raises OutOfStep."""
+    if mechanism.is_laborious:
+        return (yield from elsewhere(partial(mechanism.respond, challenge)))
+    return mechanism.respond(challenge)
+
+
+def _believed(reply: Reply, mechanism: Mechanism) -> Reply:
+    """A yes counts only from a relay that has proved itself, where the mechanism has it do so."""
+    if reply.code == 235 and mechanism.owes_proof:
+        raise Stopped(_unproved())
+    return reply
+
+
+def _initial_response(mechanism: Mechanism) -> str:
     initial = mechanism.initial()
     # RFC 4954 section 4: an initial response of no bytes is written as "=".
-    return "" if initial is None else sasl.encoded(initial) or "="
+    return "" if initial is None else encoded(initial) or "="
 
 
 def _forms_of(secret: Secret) -> tuple[bytes, ...]:
     """What a relay that repeats the secret would write."""
     plain = secret.reveal()
-    return (*_worth_hiding(plain), *_worth_hiding(sasl.encoded(plain.encode()))) if len(plain) > 3 else ()
+    return (*_worth_hiding(plain), *_worth_hiding(encoded(plain.encode()))) if len(plain) > 3 else ()
 
 
 def _worth_hiding(text: str) -> tuple[bytes, ...]:
@@ -136,15 +155,25 @@ def _worth_hiding(text: str) -> tuple[bytes, ...]:
     return (text.encode(),) if len(text) > 3 else ()
 
 
-def _login_failed(reply: Reply) -> Failure:
+def _login_failed(reply: Reply, mechanism: str) -> Failure:
     if reply.defers:
         return said_no("auth.temporary", "The relay could not log us in just now", Stage.AUTH, reply)
     if reply.enhanced == "5.7.139" and b"is disabled" in b" ".join(reply.lines):
         # Microsoft's number for several things; only its words tell a wrong password from a way in that is closed.
         return said_no("auth.disabled", "The relay has switched this way to log in off", Stage.AUTH, reply)
     if reply.refuses:
-        return said_no("auth.rejected", "The relay rejected the login", Stage.AUTH, reply)
+        return said_no("auth.rejected", f"The relay rejected the login ({mechanism})", Stage.AUTH, reply)
     return _about_login("auth.malformed", f"The relay answered our login with something else ({reply.code}).")
+
+
+def _out_of_order() -> Failure:
+    what = "The relay asked for something that its login mechanism does not have."
+    return _about_login("auth.malformed", what)
+
+
+def _unproved() -> Failure:
+    what = "The relay did not prove that it knows the password, as its login mechanism demands; no mail was sent."
+    return _about_login("auth.unproved", what)
 
 
 def _about_login(code: str, what: str) -> Failure:

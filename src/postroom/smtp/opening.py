@@ -5,6 +5,8 @@ settings are wrong, so mail waits for an administrator). Where the settings say 
 offer lets it go on in the clear: an offer that comes to nothing is a failure there, too.
 """
 
+from dataclasses import replace
+
 from postroom.domain.delivery import RelayReply, Scope, Stage
 from postroom.domain.profile import Auth, Security
 from postroom.smtp.capabilities import Capabilities, read_capabilities
@@ -15,13 +17,18 @@ from postroom.smtp.reply import Reply
 from postroom.smtp.route import Route
 from postroom.smtp.verdict import said_no
 
+# Dovecot's submission service (2.3.19, with its usual greeting) hands the mail on and then, before it has answered,
+# crashes over commands that follow the final dot: every mail but a connection's last would be in doubt, and sent twice.
+# A relay with another greeting is found out the first time (`Pool.was_cut_short`).
+_READS_NOT_AHEAD = "Dovecot"
+
 
 def opening(route: Route) -> Dialogue[Capabilities]:
     """Raises Stopped, with the failure, when it does not come to a connection that takes mail."""
     security = route.profile.security
     if security is Security.TLS:
         yield _tls_stands((yield from upgrade()))
-    yield from _hear_greeting()
+    greeting = yield from _hear_greeting()
     capabilities = yield from _greet(route)
     yield _greeted(capabilities)
     encrypted = security is Security.TLS
@@ -33,7 +40,7 @@ def opening(route: Route) -> Dialogue[Capabilities]:
     elif not encrypted:
         yield Passed(Stage.TLS, _WHY_IN_THE_CLEAR[security], done=False)
     yield from log_in(route, capabilities, encrypted=encrypted)
-    return capabilities
+    return replace(capabilities, reads_ahead=_READS_NOT_AHEAD not in greeting.cleaned())
 
 
 _WHY_IN_THE_CLEAR = {
@@ -42,11 +49,12 @@ _WHY_IN_THE_CLEAR = {
 }
 
 
-def _hear_greeting() -> Dialogue[None]:
+def _hear_greeting() -> Dialogue[Reply]:
     greeting = yield from listen()
     if greeting.code != 220:
         raise Stopped(_no_greeting(greeting))
     yield Passed(Stage.GREETING, "The relay greeted us.", {"greeting": greeting.cleaned()})
+    return greeting
 
 
 def _no_greeting(reply: Reply) -> Failure:

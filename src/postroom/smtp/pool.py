@@ -37,6 +37,7 @@ class Pool:
         self._opening: set[asyncio.Task[None]] = set()
         self._closed = False
         self._changed = asyncio.Event()  # a connection has gone, or an opening has ended
+        self.reads_ahead = True  # until the relay has shown that it can't
         self._no_more_until = 0.0  # the relay takes no more connections than stand
 
     def send(self, envelope: Envelope, content: bytes, before_dot: BeforeDot) -> asyncio.Future[Attempt]:
@@ -97,6 +98,10 @@ class Pool:
         else:
             self._waiting.appendleft(job)
             self._serve()
+
+    def was_cut_short(self) -> None:
+        # It may be the network; but a relay that breaks there does so each time, and each time a mail is in doubt.
+        self.reads_ahead = False
 
     def rests(self, session: Session) -> float:
         if self._closed:

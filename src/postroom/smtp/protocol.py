@@ -3,8 +3,8 @@
 First a dialogue opens the connection in lock-step (`opening.py`); then it carries transactions. With PIPELINING
 (RFC 2920) one write holds MAIL, every RCPT and DATA, and the next transaction's follow right behind a final dot. Every
 354 is a point where both sides agree again: a reply too many or too few shows there at the latest, before the next dot.
-Whoever drives it writes what `to_send` gives and looks at `needs_tls`, `token_due`, `body_due`, `take_finished` and
-`is_over`.
+Whoever drives it writes what `to_send` gives and looks at `needs_tls`, `token_due`, `work_due`, `body_due`,
+`take_finished` and `is_over`.
 """
 
 from collections import deque
@@ -14,7 +14,20 @@ from postroom.smtp import verdict
 from postroom.smtp.body import END
 from postroom.smtp.capabilities import Capabilities
 from postroom.smtp.command import command
-from postroom.smtp.dialogue import Dialogue, Heard, Listen, NeedToken, Passed, Say, TlsFacts, Token, Turn, Upgrade
+from postroom.smtp.dialogue import (
+    Dialogue,
+    Heard,
+    Listen,
+    NeedToken,
+    Passed,
+    Say,
+    TlsFacts,
+    Token,
+    Turn,
+    Upgrade,
+    Work,
+    Worked,
+)
 from postroom.smtp.failure import Failure, Stopped
 from postroom.smtp.opening import not_smtp
 from postroom.smtp.reply import ProtocolError, Reply, ReplyReader
@@ -59,6 +72,10 @@ class Protocol:
     @property
     def token_due(self) -> NeedToken | None:
         return self._turn if isinstance(self._turn, NeedToken) else None
+
+    @property
+    def work_due(self) -> Work | None:
+        return self._turn if isinstance(self._turn, Work) else None
 
     @property
     def stage(self) -> Stage:
@@ -128,6 +145,11 @@ class Protocol:
         if self.token_due is not None:
             self._stop(failure)
 
+    def work_done(self, worked: Worked) -> None:
+        if self.work_due is not None:
+            self._turn = None
+            self._go_on(worked)
+
     # What it is told to do.
 
     def start(self, dialogue: Dialogue[Capabilities] | Dialogue[None]) -> None:
@@ -196,7 +218,7 @@ class Protocol:
             self._hear_greeting(reply)
             return
         shown = reply.without(turn.secrets)
-        self.transcript.heard(shown)
+        self.transcript.heard(Reply(334, (b"***",)) if turn.hides_challenge and reply.code == 334 else shown)
         self._go_on(reply if reply.code == 334 else shown)  # a challenge is for the mechanism, as it came
 
     def _hear_greeting(self, reply: Reply) -> None:
@@ -219,7 +241,7 @@ class Protocol:
         if isinstance(self._turn, Say | Listen):
             self._hear_dialogue(self._turn, reply)
         elif self._turn is not None:
-            # Nothing was asked: the relay will not wait for the token.
+            # Nothing was asked: the relay will not wait for the token, or for our answer.
             self._stop(verdict.closing(reply, self._turn.stage))
         elif self._awaited:
             self._hear_answer(self._awaited.popleft(), reply)

@@ -14,7 +14,7 @@ from postroom.smtp.alarm import Alarm
 from postroom.smtp.attempt import Job
 from postroom.smtp.capabilities import Capabilities
 from postroom.smtp.connect import Tell, connect, to_nobody
-from postroom.smtp.dialogue import Dialogue, NeedToken, Passed
+from postroom.smtp.dialogue import Dialogue, NeedToken, Passed, Work
 from postroom.smtp.failure import Failure
 from postroom.smtp.line import Line
 from postroom.smtp.opening import opening, parting
@@ -35,6 +35,13 @@ class Owner(Interface):
 
     def take_back(self, job: Job, /) -> None:
         """The connection was closed before the relay had answered any of it: not an attempt."""
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether the next message's commands may go out before the final dot is answered."""
+
+    def was_cut_short(self) -> None:
+        """The connection was lost after a final dot that the next message's commands had followed."""
 
     def rests(self, session: "Session", /) -> float:
         """It has nothing to do; for how many seconds is it to stay open?"""
@@ -114,6 +121,8 @@ class Session:
                 await self._start_tls()
             elif (need := self.messages.token_due) is not None:
                 await self._get_token(need)
+            elif (work := self.messages.work_due) is not None:
+                await self._do(work)
             else:
                 self._woken = asyncio.get_running_loop().create_future()
                 await self._woken
@@ -137,6 +146,12 @@ class Session:
             self.messages.token_failed(token)
         else:
             self.messages.token_came(token)
+        self._act()
+        self._watch()
+
+    async def _do(self, work: Work) -> None:
+        self._alarm.stop()  # the relay is not waited for
+        self.messages.work_done(await asyncio.to_thread(work.done))
         self._act()
         self._watch()
 
@@ -179,7 +194,10 @@ class Session:
         for passed in self.messages.passed:
             self._tell(passed)
         self.messages.passed.clear()
-        for transaction in self.messages.take_finished():
+        finished = self.messages.take_finished()
+        if any(transaction.is_in_doubt for transaction in finished[:-1]):
+            self._owner.was_cut_short()
+        for transaction in finished:
             job = self._jobs.pop(transaction)
             # A warm connection that was closed under us says nothing about the message (H31).
             if self.messages.is_over and self.used > 1 and not transaction.heard and job.may_try_again:
@@ -253,12 +271,18 @@ class Session:
     def _write_last(self, rest: memoryview) -> None:
         """The end of the body, the final dot, and the next message's commands right behind it (RFC 2920 3.1)."""
         self.messages.end_body()
-        if self.messages.capabilities.pipelining and self.used < self._most_messages and not self._leaving:
+        if self._may_run_ahead:
             job = self._owner.next_job()
             if job is not None:
                 self._begin(job)
         self._line.write(b"".join((rest, self.messages.to_send())))
         self._watch()
+
+    @property
+    def _may_run_ahead(self) -> bool:
+        relay = self.messages.capabilities
+        willing = relay.pipelining and relay.reads_ahead and self._owner.reads_ahead
+        return willing and self.used < self._most_messages and not self._leaving
 
     # Deadlines.
 

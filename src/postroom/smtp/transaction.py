@@ -7,7 +7,7 @@ a connection lost before the final dot leaves nobody with the mail, one lost aft
 from collections.abc import Callable
 from enum import IntEnum
 
-from postroom.domain.delivery import Outcome, Scope, Sent, Stage
+from postroom.domain.delivery import InDoubt, Outcome, Scope, Sent, Stage
 from postroom.domain.message import Envelope
 from postroom.smtp import dsn, verdict
 from postroom.smtp.body import on_the_wire
@@ -81,6 +81,11 @@ class Transaction:
     @property
     def stage(self) -> Stage:
         return _STAGES[self.phase]
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether it may have been delivered or not, for anybody."""
+        return any(isinstance(outcome, InDoubt) for outcome in self.outcomes.values())
 
     @property
     def needs_reset(self) -> bool:

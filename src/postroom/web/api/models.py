@@ -75,6 +75,7 @@ class ProfileBody(In):
     server_name: str | None = Field(None, description="The name in the relay's certificate, if it is not the host.")
     tls_minimum: Annotated[TlsVersion, Field(strict=False)] = TlsVersion.V1_2
     auth: Annotated[Auth, Field(strict=False)] = Auth.NONE
+    mechanism: str | None = Field(None, description="Exactly this one, as CRAM-MD5; null means the best offered.")
     username: str | None = None
     password: str | None = Field(None, json_schema_extra={"writeOnly": True}, description="With oauth2 the client's.")
     token_url: str | None = Field(None, description="With oauth2: where the access token is asked for.")
@@ -114,6 +115,7 @@ class ProfilePatchBody(In):
     server_name: str | None = None
     tls_minimum: Annotated[TlsVersion | None, Field(strict=False)] = None
     auth: Annotated[Auth | None, Field(strict=False)] = None
+    mechanism: str | None = None
     username: str | None = None
     password: str | None = Field(None, json_schema_extra={"writeOnly": True}, description="With oauth2 the client's.")
     token_url: str | None = Field(None, description="With oauth2: where the access token is asked for.")
@@ -145,6 +147,7 @@ class ProfileOut(Out):
     server_name: str | None
     tls_minimum: TlsVersion
     auth: Auth
+    mechanism: str | None
     username: str | None
     password_set: bool
     token_url: str | None
