@@ -324,7 +324,7 @@ def test_what_settings_need_of_each_secret(profile: Profile, password: Need, ref
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - HARMLESS - {"auth", "token_grant"}))
 def test_a_change_of_the_destination_demands_both_secrets_again(name: str):
-    patch = Patch(**{name: OTHER[name]})
+    patch = Patch(**{name: "OAUTHBEARER" if name == "mechanism" else OTHER[name]})
     for secrets, needed in (
         ({}, "password"),
         ({"password": Secret("new")}, "refresh_token"),
