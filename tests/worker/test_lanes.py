@@ -6,7 +6,9 @@ from typing import Any
 from postroom.worker.lanes import FIRST_WINDOW, Lanes
 
 LANE = 7
-STORED: Any = SimpleNamespace(lane=LANE, revision=1, failures=0, trouble=None)
+STORED: Any = SimpleNamespace(
+    lane=LANE, revision=1, failures=0, trouble=None, pace=None, settings=SimpleNamespace(most_connections=None)
+)
 
 
 def _lanes(in_hand: int) -> Lanes:

@@ -22,7 +22,7 @@ from postroom.store.database import Database
 from postroom.store.ids import new_id
 from postroom.store.messages import MessageRead, Search
 from postroom.store.profiles import StoredProfile
-from postroom.store.queue import manage
+from postroom.store.queue import breaker, manage
 from postroom.store.queue.accept import Acceptance, IdempotencyKey, NewDelivery, NewMessage, accept
 from postroom.store.remembered import Remembered
 
@@ -90,6 +90,7 @@ class Mail:
 
         def step(connection: Connection, now: int) -> None:
             lane = self._lane_of(connection, tenant, message_id, now)
+            breaker.end_rest(connection, lane)
             hastened = manage.hasten(connection, message_id, lane, now)
             if not manage.requeue(connection, message_id, lane, now, DEFAULT_LIFE * SECOND) and not hastened:
                 raise Conflict("Nothing to try again: each delivery is sent, filtered, or under way already.")

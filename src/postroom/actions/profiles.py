@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from postroom import log
 from postroom.domain.access import Caller, Permission
-from postroom.domain.problems import Conflict, Stale
+from postroom.domain.problems import Conflict, Invalid, Stale
 from postroom.domain.profile import Patch, Profile, apply, changed_fields, keep_or_replace_secret
 from postroom.domain.secret import Secret
 from postroom.domain.tenant import Tenant
@@ -18,6 +18,7 @@ from postroom.smtp.route import Route
 from postroom.store import audit, profiles
 from postroom.store.database import Database
 from postroom.store.profiles import Author, StoredProfile
+from postroom.store.queue import breaker
 from postroom.store.queue.lanes import waiting_in
 from postroom.store.vault import Vault
 
@@ -136,7 +137,54 @@ class Profiles:
         """The staged test of the stored settings, step by step as it happens; sends nothing."""
         caller.require(Permission.SETTINGS_CHECK)
         stored = await self._database.read(lambda connection: profiles.get(connection, tenant.id, profile_id))
-        return check(self._route_with(stored.settings, self._secret_of(stored)), recipient=recipient)
+        route = self._route_with(stored.settings, self._secret_of(stored))
+        return self._checked(tenant, stored.id, route, recipient)
+
+    async def _checked(
+        self, tenant: Tenant, profile_id: int, route: Route, recipient: str | None
+    ) -> AsyncIterator[Step]:
+        failed = False
+        async for step in check(route, recipient=recipient):
+            failed = failed or step.status == "failed"
+            yield step
+        if not failed:
+            await self.worked(tenant, profile_id, route)
+
+    async def worked(self, tenant: Tenant, profile_id: int | None, route: Route) -> None:
+        """The relay was just found to be well with this route: if that is the stored one, its mail waits no longer."""
+
+        def step(connection: Connection) -> None:
+            stored = profiles.find(connection, tenant.id, profile_id)
+            same = stored is not None and (stored.settings, self._secret_of(stored)) == (route.profile, route.password)
+            if stored is not None and same and stored.failures:
+                breaker.end_rest(connection, stored.lane)
+
+        await self._database.write(step)
+        self._changed()
+
+    async def pause(self, caller: Caller, tenant: Tenant, profile_id: int | None) -> StoredProfile:
+        """Keep the profile's mail until it is resumed; what is on the wire comes to its end. Raises NotFound."""
+        return await self._arrange_lane(caller, tenant, profile_id, "profile.paused", breaker.pause)
+
+    async def resume(self, caller: Caller, tenant: Tenant, profile_id: int | None) -> StoredProfile:
+        """Go on at once, whether it was paused or rests; with one delivery first if it had failed. Raises NotFound."""
+        return await self._arrange_lane(
+            caller, tenant, profile_id, "profile.resumed", lambda connection, lane, _: breaker.resume(connection, lane)
+        )
+
+    async def _arrange_lane(
+        self, caller: Caller, tenant: Tenant, profile_id: int | None, action: str,
+        arrange: Callable[[Connection, int, int], None],
+    ) -> StoredProfile:  # fmt: skip
+        caller.require(Permission.SETTINGS_WRITE)
+
+        def step(connection: Connection) -> StoredProfile:
+            stored = profiles.get(connection, tenant.id, profile_id)
+            arrange(connection, stored.lane, self._database.now(connection))
+            self._note(connection, caller, tenant, action, stored.id, {})
+            return profiles.get(connection, tenant.id, stored.id)
+
+        return await self._saved(step)
 
     async def route_with(
         self, caller: Caller, tenant: Tenant, profile_id: int | None, change: Change | None, *,
@@ -183,7 +231,10 @@ class Profiles:
         if new_secret != old_secret:
             changes["password"] = "changed" if new_secret else "cleared"
         if before is not None and not changes:
-            return before
+            breaker.end_rest(connection, before.lane)  # perhaps it is the relay that was mended
+            return profiles.get(connection, tenant.id, before.id)
+        if "failover" in changes:
+            _check_failover(connection, tenant, before.id if before else None, new.failover)
         return self._revise(connection, caller, tenant, before, new, new_secret, changes, dialect, name)
 
     def _after(self, before: StoredProfile | None, patch: Patch, clear_if_moved: bool) -> tuple[Profile, Secret | None]:
@@ -225,3 +276,19 @@ class Profiles:
     ) -> None:
         now = self._database.now(connection)
         audit.note(connection, caller, action, str(profile_id), tenant_id=tenant.id, now=now, detail=detail)
+
+
+def _check_failover(connection: Connection, tenant: Tenant, profile_id: int | None, target: int | None) -> None:
+    """One step and no further: what stands in for somebody has nobody who stands in for it. Raises Invalid."""
+    if target is None:
+        return
+    there = profiles.find(connection, tenant.id, target)
+    if there is None:
+        raise Invalid("failover", f"There is no profile {target} to fail over to.")
+    if target == profile_id:
+        raise Invalid("failover", "A profile can't fail over to itself: name another one.")
+    if there.settings.failover is not None and profiles.find(connection, tenant.id, there.settings.failover):
+        raise Invalid("failover", f"Profile {target} fails over to another one itself: name one that does not.")
+    if profile_id is not None and (before := profiles.failing_over_to(connection, tenant.id, profile_id)):
+        names = ", ".join(str(each.id) for each in before)
+        raise Invalid("failover", f"Profile {names} fails over to this one, so this one can't fail over any further.")

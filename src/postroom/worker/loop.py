@@ -14,25 +14,21 @@ from itertools import groupby
 from operator import attrgetter
 
 from postroom import log
-from postroom.domain.address import Address
 from postroom.domain.delivery import (
-    MOST_CRASHES,
     SECOND,
+    Decision,
     Deferred,
     Finish,
     InDoubt,
     Outcome,
     Refused,
-    Scope,
     Sent,
-    Stage,
     State,
     decide,
     waits_for_the_lane,
 )  # fmt: skip
-from postroom.domain.message import Envelope, OnDoubt
+from postroom.domain.message import Envelope
 from postroom.domain.problems import Problem
-from postroom.domain.recipients import recipient_filter
 from postroom.smtp.attempt import Attempt
 from postroom.smtp.route import Route
 from postroom.store.database import Database
@@ -42,6 +38,8 @@ from postroom.store.queue.lanes import report_lanes
 from postroom.store.queue.settle import Record, Settlement, settle
 from postroom.worker.hold import MOST_OCTETS, Hold, Parcel, parcels_of, take_in
 from postroom.worker.lanes import Lanes
+from postroom.worker.seats import Seats
+from postroom.worker.untried import failed_by_us, is_kept_back, unusable, without_attempt
 
 CLAIM = 200  # deliveries in one go
 MOST_IN_FLIGHT = 2_000  # deliveries, over all lanes
@@ -69,11 +67,13 @@ class Worker:
         self._lease = int(lease * SECOND)
         self._clock = clock
         self._dice = dice
-        self._lanes = Lanes(route_of)
+        # SQLite has one process, whose all the connections are.
+        self._lanes = Lanes(route_of, None if database.is_sqlite else Seats(database, self._lease, clock()))
         self._hold = Hold(most_octets)
         self._in_hand: dict[tuple[str, str], Claim] = {}  # by id and lease: what was lost may be claimed anew
         self._due = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._changed = False
         self._claim = claimer(database.now)
         self._mark = doubter(database.now)
         self._renew = renewer(database.now, self._lease)
@@ -86,6 +86,11 @@ class Worker:
 
     def wake(self) -> None:
         """There is something to do."""
+        self._due.set()
+
+    def settings_changed(self) -> None:
+        """Somebody saved, paused or resumed: look at what is in hand at once, not with the next heartbeat."""
+        self._changed = True
         self._due.set()
 
     def stop(self) -> None:
@@ -106,6 +111,9 @@ class Worker:
         self.seen_at = time.monotonic()
         self._due.clear()
         try:
+            if self._changed:
+                self._changed = False
+                await self._look_at_lanes()
             claims = await self._claim_some()
             if claims:
                 await self._start(claims)
@@ -127,12 +135,15 @@ class Worker:
         claims = await self._database.fold(self._claim, wanted)
         for claim in claims:
             self._in_hand[claim.id, claim.lease] = claim
-            self._lanes.take(claim.lane)
+            self._lanes.take(claim.through)
         return claims
 
     async def _start(self, claims: list[Claim]) -> None:
         """Look up what is claimed, and send each parcel on its way."""
-        parcels, lane_ids = parcels_of(claims), sorted({claim.lane for claim in claims})
+        parcels, lane_ids = (
+            parcels_of(claims),
+            sorted({each for claim in claims for each in (claim.lane, claim.through)}),
+        )
         room, most = self._hold.room, self._hold.most
         try:
             (found, full), profiles = await self._database.read(
@@ -142,12 +153,13 @@ class Worker:
             self._give_back(claims)
             raise
         for parcel in parcels:
-            message_id, lane = parcel[0].message_id, parcel[0].lane
-            if message_id not in found and lane in full:
+            message_id, through = parcel[0].message_id, parcel[0].through
+            own, stored = profiles.get(parcel[0].lane), profiles.get(through)
+            if (message_id not in found and through in full) or is_kept_back(own, stored):
                 self._give_back(parcel)
             else:
                 with self._letting_go(parcel):
-                    self._post(parcel, profiles.get(lane), found.get(message_id))
+                    self._post(parcel, own, stored, found.get(message_id))
         self._hold.turn_away(full)
 
     @contextmanager
@@ -160,32 +172,33 @@ class Worker:
                 self._let_go(claim)
             log.worker_failed(bug)
 
-    def _post(self, parcel: Parcel, stored: StoredProfile | None, kept: tuple[str, bytes] | None) -> None:
-        """Decide what needs no attempt; hand the rest to the lane's pool."""
-        if stored is None or kept is None:
-            self._settle_untried(parcel, State.HELD, "Its profile or its content is no longer there.")
+    def _post(
+        self, parcel: Parcel, own: StoredProfile | None, stored: StoredProfile | None, kept: tuple[str, bytes] | None
+    ) -> None:
+        """Decide what needs no attempt; hand the rest to the pool of the lane that it goes through."""
+        if own is None or stored is None or kept is None:
+            self._settle_untried(parcel, Finish(State.HELD), "Its profile or its content is no longer there.")
             return
         self._hold.take(parcel, kept[1])
-        parcel = self._without_settled(parcel, stored)
+        parcel = self._without_settled(parcel, own, stored)
         if not parcel:
             return
         try:
             lane = self._lanes.open(stored)
         except Problem as problem:  # the settings can't be used: the secret can't be opened, say
-            self._settle(parcel, stored, _unusable(problem, parcel, self._clock()))
+            self._settle(parcel, stored, unusable(problem, parcel, self._clock()))
             return
         sender, content = kept
         envelope = Envelope(sender, tuple(claim.recipient for claim in parcel))
-        held = Held(parcel[0].lease, tuple(claim.id for claim in parcel))
+        held = _held(parcel)
         sent = lane.pool.send(envelope, content, partial(self._may_send, held))
         sent.add_done_callback(partial(self._attempted, parcel, stored))
 
-    def _without_settled(self, parcel: Parcel, stored: StoredProfile) -> Parcel:
-        """What is left to try, after what the time, the filter in force and earlier crashes decide."""
-        allowed = recipient_filter(stored.settings.recipient_filter)
+    def _without_settled(self, parcel: Parcel, own: StoredProfile, stored: StoredProfile) -> Parcel:
+        """What is left to try, after what the time, the filters in force and earlier crashes decide."""
         now, left = self._clock(), []
         for claim in parcel:
-            verdict = _without_attempt(claim, now, allowed.allows(Address.parse(claim.recipient)), stored)
+            verdict = without_attempt(claim, now, own, stored)
             if verdict is None:
                 left.append(claim)
             else:
@@ -203,7 +216,7 @@ class Worker:
             attempt = sent.result()
         except Exception as bug:  # ours, not the relay's: it must not stop the others
             log.worker_failed(bug)
-            attempt = _failed_by_us(parcel, self._clock())
+            attempt = failed_by_us(parcel, self._clock())
         with self._letting_go(parcel):
             if all(_is_untouched(outcome) for outcome in attempt.outcomes.values()):
                 self._give_back(parcel)
@@ -213,19 +226,20 @@ class Worker:
     def _settle(self, parcel: Parcel, stored: StoredProfile, attempt: Attempt) -> None:
         now = self._clock()
         self._report(stored, attempt, now)  # first: a lane that rests must not be claimed from once more
+        progress = any(isinstance(each, Sent) for each in attempt.outcomes.values())
         for claim in parcel:
             outcome = attempt.outcomes[claim.recipient]
             decision = decide(
                 outcome, attempt=claim.attempt, expires_at=claim.expires_at, on_doubt=claim.on_doubt, now=now,
-                dice=self._dice(),
+                dice=self._dice(), progress=progress,
             )  # fmt: skip
-            record = _record(outcome, attempt, stored.revision)
+            record = _record(outcome, attempt, stored)
             log.attempted(claim.id, record.outcome, record.code, attempt.relay, claim.attempt)
             self._write(Settlement(claim, decision, record.message, now, record))
 
-    def _settle_untried(self, claims: Iterable[Claim], state: State, note: str) -> None:
+    def _settle_untried(self, claims: Iterable[Claim], decision: Decision, note: str) -> None:
         for claim in claims:
-            self._write(Settlement(claim, Finish(state), note, self._clock()))
+            self._write(Settlement(claim, decision, note, self._clock()))
 
     def _write(self, settlement: Settlement) -> None:
         written = self._database.fold(settle, settlement)
@@ -247,8 +261,7 @@ class Worker:
             told.add_done_callback(lambda future: future.exception())
 
     def _give_back(self, parcel: Parcel) -> None:
-        held = Held(parcel[0].lease, tuple(claim.id for claim in parcel))
-        released = self._database.fold(self._release, held)
+        released = self._database.fold(self._release, _held(parcel))
         released.add_done_callback(partial(self._given_back, parcel))
 
     def _given_back(self, parcel: Parcel, released: "asyncio.Future[None]") -> None:
@@ -261,7 +274,7 @@ class Worker:
         if self._in_hand.pop((claim.id, claim.lease), None) is None:
             return
         roomier = self._hold.give(claim)
-        if self._lanes.give(claim.lane) or roomier or not self._in_hand:
+        if self._lanes.give(claim.through) or roomier or not self._in_hand:
             self._due.set()
 
     # --- leases and the end
@@ -272,10 +285,15 @@ class Worker:
             await asyncio.sleep(self._lease / SECOND / 3)
             try:
                 self._lanes.forget_idle()
+                await self._look_at_lanes()
                 held = _by_lease(self._in_hand.values())
                 await asyncio.gather(*(self._database.fold(self._renew, each) for each in held))
             except Exception as error:
                 log.worker_failed(error)
+
+    async def _look_at_lanes(self) -> None:
+        in_view = self._lanes.in_view
+        self._lanes.look_at(await self._database.read(lambda connection: by_lanes(connection, in_view)))
 
     async def _wind_up(self) -> None:
         """Let what is on the wire end, give back what has not begun."""
@@ -298,24 +316,11 @@ async def _nap(until: asyncio.Event) -> None:
         pass
 
 
-def _without_attempt(claim: Claim, now: int, allowed: bool, stored: StoredProfile) -> tuple[State, str] | None:
-    """State and note of a delivery that is over without another attempt."""
-    if claim.in_doubt and claim.on_doubt is OnDoubt.HOLD:
-        return State.HELD, "The connection was lost after the final dot: look whether it arrived, then retry or cancel."
-    if now >= claim.expires_at:
-        return State.EXPIRED, "It was not delivered in the time that it was worth sending."
-    if claim.crashes >= MOST_CRASHES:
-        return State.HELD, f"{claim.crashes} attempts ended with the death of the worker: it is kept out of the way."
-    if not allowed:
-        return State.FILTERED, f"Held back by the recipient filter {stored.settings.recipient_filter}"
-    return None
-
-
 def _is_untouched(outcome: Outcome) -> bool:
     return isinstance(outcome, Deferred) and outcome.code == STOPPING
 
 
-def _record(outcome: Outcome, attempt: Attempt, revision: int) -> Record:
+def _record(outcome: Outcome, attempt: Attempt, stored: StoredProfile) -> Record:
     names: dict[type, str] = {Sent: "sent", Deferred: "deferred", Refused: "refused", InDoubt: "in_doubt"}
     sent = isinstance(outcome, Sent)
     return Record(
@@ -328,19 +333,14 @@ def _record(outcome: Outcome, attempt: Attempt, revision: int) -> Record:
         duration=int(attempt.seconds * SECOND),
         relay=attempt.relay,
         tls=attempt.tls,
-        revision=revision,
+        revision=stored.revision,
+        profile_id=stored.id,
         transcript=None if sent else attempt.transcript or None,
     )
 
 
-def _failed_by_us(parcel: Parcel, now: int) -> Attempt:
-    outcome = Deferred("internal", "Something went wrong here; it is in the log.", Stage.SETTINGS, Scope.MESSAGE)
-    return Attempt({claim.recipient: outcome for claim in parcel}, "", "", None, now, 0.0)
-
-
-def _unusable(problem: Problem, parcel: Parcel, now: int) -> Attempt:
-    outcome = Deferred("settings.unusable", problem.message, Stage.SETTINGS, Scope.PROFILE)
-    return Attempt({claim.recipient: outcome for claim in parcel}, "", "", None, now, 0.0)
+def _held(parcel: Parcel) -> Held:
+    return Held(parcel[0].lease, tuple(claim.id for claim in parcel), parcel[0].through)
 
 
 def _by_lease(claims: Iterable[Claim]) -> Iterable[Held]:

@@ -5,14 +5,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, literal, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, case, literal, select, text, update
 
 from postroom.domain.delivery import SECOND
 from postroom.domain.message import OnDoubt
 from postroom.store.ids import new_id
+from postroom.store.queue.breaker import StandIns, end_probes, forget_probes, keep_probes, stand_ins
 from postroom.store.queue.lanes import sleep, wake_by, wake_up
+from postroom.store.queue.limits import refund
+from postroom.store.queue.policy import follow_policy, within_policy
 from postroom.store.schema import body, lane, message, queue
 
 LANES_AT_ONCE = 40
@@ -34,10 +37,12 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One delivery in a worker's hands. `in_doubt`: an earlier attempt may have got through."""
+    """One delivery in a worker's hands. `in_doubt`: an earlier attempt may have got through. `through`: the lane that
+    sends it, which is another than its own while that one's relay is away."""
 
     id: str
     lane: int
+    through: int
     message_id: str
     recipient: str
     attempt: int
@@ -76,40 +81,51 @@ def _claim(connection: Connection, wanted: Wanted, now: int) -> list[Claim]:
         lanes = _least_served(connection, min(room, LANES_AT_ONCE), full)
         if not lanes:
             break
-        limits = {each: min(room // len(lanes), free.setdefault(each, wanted.per_lane)) for each in lanes}
-        ids = _due_ids(connection, limits, now)
-        found = _lease(connection, ids, lease, now + wanted.lease, now) if ids else []
-        given = Counter(claim.lane for claim in found)
-        _charge(connection, {each: lanes[each] + count for each, count in given.items()})
+        free |= within_policy(connection, lanes, {each: free.get(each, wanted.per_lane) for each in lanes}, now)
+        limits = {each: min(room // len(lanes), free[each]) for each in lanes}
+        helped = stand_ins(connection, [each for each, row in lanes.items() if row.stands_in], now)
+        ids = _due_ids(connection, limits, helped, now)
+        found = _lease(connection, ids, lease, now + wanted.lease, now, helped) if ids else []
+        given = Counter(claim.through for claim in found)
+        _charge(connection, {each: lanes[each].vt + count for each, count in given.items()})
         sleep(connection, [each for each in lanes if given[each] < limits[each]])
+        follow_policy(connection, lanes, given, helped, lease, now, now + wanted.lease)
         free |= {each: free[each] - given[each] for each in lanes}
         claims += found
     return claims
 
 
-def _least_served(connection: Connection, most: int, full: list[int]) -> dict[int, int]:
-    ready = select(lane.c.id, lane.c.vt).where(lane.c.ready).order_by(lane.c.vt).limit(most)
+def _least_served(connection: Connection, most: int, full: list[int]) -> dict[int, Row[Any]]:
+    ready = select(lane).where(lane.c.ready).order_by(lane.c.vt).limit(most)
     if full:
         ready = ready.where(lane.c.id.not_in(sorted(full)))
-    return {row.id: row.vt for row in connection.execute(ready.with_for_update(skip_locked=True))}
+    return {row.id: row for row in connection.execute(ready.with_for_update(skip_locked=True))}
 
 
 _ARM = (
-    "SELECT id FROM"
-    " (SELECT id FROM queue WHERE lane = {} AND due_at <= :now ORDER BY due_at, id LIMIT {} {}) AS lane_{}"
+    "SELECT id, due_at FROM"
+    " (SELECT id, due_at FROM queue WHERE lane = {} AND due_at <= :now ORDER BY due_at, id LIMIT {} {}) AS lane_{}"
 )
+_OLDEST = "SELECT id, due_at FROM (SELECT * FROM ({}) AS each_{} ORDER BY due_at, id LIMIT {}) AS oldest_{}"
 
 
-def _due_ids(connection: Connection, limits: dict[int, int], now: int) -> list[str]:
+def _due_ids(connection: Connection, limits: dict[int, int], helped: StandIns, now: int) -> list[str]:
     # Written out per lane: each arm is one short range scan, on both databases (PostgreSQL turned a joined LIMIT into
     # a scan of everything; performance.md section 6). Nobody else claims from these lanes, but somebody may just settle
-    # late, cancel or hasten a row: it is left for the next time.
+    # late, cancel or hasten a row: it is left for the next time. The same goes for lanes that one stands in for.
     skip_locked = "FOR UPDATE SKIP LOCKED" if connection.dialect.name == "postgresql" else ""
-    arms = (_ARM.format(int(each), int(limit), skip_locked, n) for n, (each, limit) in enumerate(limits.items()))
-    return list(connection.execute(text(" UNION ALL ".join(arms)), {"now": now}).scalars())
+
+    def arm(each: int, limit: int) -> str:
+        if each not in helped:
+            return _ARM.format(each, limit, skip_locked, each)
+        both = " UNION ALL ".join(_ARM.format(n, limit, skip_locked, n) for n in (each, *helped[each]))
+        return _OLDEST.format(both, each, limit, each)
+
+    arms = [arm(int(each), int(limit)) for each, limit in limits.items() if limit > 0]
+    return list(connection.execute(text(" UNION ALL ".join(arms)), {"now": now}).scalars()) if arms else []
 
 
-def _lease(connection: Connection, ids: list[str], lease: str, until: int, now: int) -> list[Claim]:
+def _lease(connection: Connection, ids: list[str], lease: str, until: int, now: int, helped: StandIns) -> list[Claim]:
     died = case((queue.c.lease.is_(None), 0), else_=1)
     take = (
         update(queue)
@@ -118,10 +134,11 @@ def _lease(connection: Connection, ids: list[str], lease: str, until: int, now: 
         .returning(queue)
     )
     rows = connection.execute(take)
+    through = {other: each for each, others in helped.items() for other in others}
     claims = [
         Claim(
-            row.id, row.lane, row.message_id, row.recipient, row.attempt, row.crashes, row.expires_at,
-            OnDoubt.HOLD if row.hold_in_doubt else OnDoubt.RETRY, row.in_doubt, row.lease,
+            row.id, row.lane, through.get(row.lane, row.lane), row.message_id, row.recipient, row.attempt, row.crashes,
+            row.expires_at, OnDoubt.HOLD if row.hold_in_doubt else OnDoubt.RETRY, row.in_doubt, row.lease,
         )
         for row in rows
     ]  # fmt: skip
@@ -152,10 +169,11 @@ def contents(connection: Connection, message_ids: Iterable[str]) -> dict[str, tu
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Claims under one lease, for `mark_in_doubt`, `renew` and `release`."""
+    """Claims under one lease and through one lane, for `mark_in_doubt`, `renew` and `release`."""
 
     lease: str
     ids: tuple[str, ...]
+    through: int = 0  # for `release`: whose allowance they were taken from
 
 
 def doubter(now: Clock) -> Callable[[Connection, Sequence[Held]], list[bool | Exception]]:
@@ -173,7 +191,9 @@ def renewer(now: Clock, lease: int) -> Callable[[Connection, Sequence[Held]], li
     """The batch that keeps claims for another lease (microseconds)."""
 
     def renew(connection: Connection, held: Sequence[Held]) -> list[Exception | None]:
-        _touch(connection, held, {"due_at": now(connection) + lease}, literal(True))
+        until = now(connection) + lease
+        _touch(connection, held, {"due_at": until}, literal(True))
+        keep_probes(connection, (each.lease for each in held), until)
         return [None] * len(held)
 
     return renew
@@ -187,6 +207,9 @@ def releaser(now: Clock) -> Callable[[Connection, Sequence[Held]], list[Exceptio
         values = {"due_at": at, "lease": None, "attempt": queue.c.attempt - 1}
         released = _touch(connection, held, values, literal(True))
         wake_by(connection, ((each, at) for each in released.values()))
+        through = {(each.lease, n): each.through for each in held for n in each.ids}
+        refund(connection, [(through[which], which[0]) for which in released])
+        end_probes(connection, ((each, lease) for (lease, _), each in released.items()))
         return [None] * len(held)
 
     return release
@@ -214,4 +237,5 @@ def recover(connection: Connection, now: int) -> int:
     dead = update(queue).where(queue.c.lease.is_not(None), queue.c.due_at > now).values(due_at=now)
     lanes = connection.execute(dead.returning(queue.c.lane)).scalars().all()
     wake_by(connection, ((each, now) for each in lanes))
+    forget_probes(connection)
     return len(lanes)

@@ -7,8 +7,10 @@ from sqlalchemy import Connection, bindparam, delete, insert, null, select, upda
 
 from postroom.domain.delivery import Decision, Finish, RelayReply, Stage, State, TryAgain
 from postroom.store.ids import new_id
+from postroom.store.queue.breaker import end_probes
 from postroom.store.queue.claim import Claim, Held, by_lease
 from postroom.store.queue.lanes import wake_by
+from postroom.store.queue.limits import refund
 from postroom.store.schema import attempt, delivery, queue, transcript
 
 
@@ -27,6 +29,7 @@ class Record:
     tls: str | None
     revision: int
     transcript: str | None
+    profile_id: int | None = None  # that it went through; None is the message's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,19 @@ def settle(connection: Connection, settlements: Sequence[Settlement]) -> list[bo
     if written:
         connection.execute(_SETTLED, [_settled_row(each) for each in written])
         _record(connection, [each for each in written if each.record])
+        _give_back(connection, written)
     return [_hold(each) in ours for each in settlements]
+
+
+def _give_back(connection: Connection, settlements: list[Settlement]) -> None:
+    """What costs the message no attempt costs its lane nothing of its limits."""
+    free = [each for each in settlements if each.record is None or not _counts(each.decision)]
+    refund(connection, [(each.claim.through, each.claim.lease) for each in free])
+    end_probes(connection, [(each.claim.lane, each.claim.lease) for each in free if each.record is None])
+
+
+def _counts(decision: Decision) -> bool:
+    return isinstance(decision, Finish) or decision.counts
 
 
 Hold = tuple[str, str]  # lease and id: someone else may be settling the same delivery, rightly, in this very batch
@@ -135,5 +150,5 @@ def _attempt_row(settlement: Settlement, record: Record, transcript_id: str | No
         "stage": record.stage.value, "code": record.code, "message": record.message,
         "reply_code": reply.code if reply else None, "reply_enhanced": reply.enhanced if reply else None,
         "reply_text": reply.text if reply else None, "relay": record.relay, "tls": record.tls,
-        "revision": record.revision, "transcript_id": transcript_id,
+        "revision": record.revision, "profile_id": record.profile_id, "transcript_id": transcript_id,
     }  # fmt: skip

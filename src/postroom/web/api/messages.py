@@ -136,23 +136,24 @@ def _message(read: MessageRead, *, with_tries: bool = False) -> MessageOut:
         id=read.id, state=read.state, profile=read.profile_id, queued_at=moment(read.queued_at),
         expires_at=moment(read.expires_at), on_doubt=read.on_doubt, envelope_sender=read.envelope_sender,
         sender=read.header_from, subject=read.subject, size=read.size,
-        deliveries=[_delivery(each, with_tries) for each in read.deliveries],
+        deliveries=[_delivery(each, read.profile_id, with_tries) for each in read.deliveries],
     )  # fmt: skip
 
 
-def _delivery(read: DeliveryRead, with_tries: bool) -> DeliveryOut:
+def _delivery(read: DeliveryRead, profile_id: int, with_tries: bool) -> DeliveryOut:
     return DeliveryOut(
         id=read.id, recipient=read.recipient, state=read.state, attempts=read.attempts,
         updated_at=moment(read.updated_at), note=read.note,
         next_attempt_at=moment(read.next_attempt_at) if read.next_attempt_at is not None else None,
-        tries=[_attempt(each) for each in read.tries] if with_tries else None,
+        tries=[_attempt(each, profile_id) for each in read.tries] if with_tries else None,
     )  # fmt: skip
 
 
-def _attempt(read: AttemptRead) -> AttemptOut:
+def _attempt(read: AttemptRead, profile_id: int) -> AttemptOut:
     return AttemptOut(
         number=read.number, started_at=moment(read.started_at), seconds=round(read.duration / 1e6, 6),
         outcome=read.outcome, stage=read.stage, code=read.code, message=read.message,
         reply=f"{read.reply_code} {read.reply_text}" if read.reply_code else None,
-        relay=read.relay, tls=read.tls, revision=read.revision, transcript=read.transcript,
+        relay=read.relay, tls=read.tls, profile=read.profile_id or profile_id, revision=read.revision,
+        transcript=read.transcript,
     )  # fmt: skip

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from postroom.domain.access import LONGEST_KEY_LIFE, Permission
 from postroom.domain.delivery import State
+from postroom.domain.limits import LARGEST_LIMIT
 from postroom.domain.message import DEFAULT_LIFE, LONGEST_LIFE, MOST_ATTACHMENTS, MOST_RECIPIENTS, OnDoubt
 from postroom.domain.profile import LARGEST_ID, Auth, Security
 
@@ -45,7 +46,19 @@ class ProblemOut(Out):
 # --- profiles
 
 
-class ProfileBody(In):
+class PolicyBody(In):
+    """How a profile's mail may go out. In a patch, as anywhere, null clears."""
+
+    limit_per_minute: int | None = Field(None, ge=1, le=LARGEST_LIMIT, description="Deliveries; null is no limit.")
+    limit_per_hour: int | None = Field(None, ge=1, le=LARGEST_LIMIT)
+    limit_per_day: int | None = Field(None, ge=1, le=LARGEST_LIMIT)
+    most_connections: int | None = Field(None, ge=1, le=1000, description="Of all workers together; null is 20.")
+    failover: int | None = Field(
+        None, ge=1, le=LARGEST_ID, description="The profile that its mail goes through while its relay is away."
+    )
+
+
+class ProfileBody(PolicyBody):
     """A profile's settings. Left out or null means the default; a password left out stays, as long as nothing changes
     that it is bound to."""
 
@@ -75,7 +88,7 @@ class NewProfileBody(ProfileBody):
     name: str = Field(min_length=1, max_length=255)
 
 
-class ProfilePatchBody(In):
+class ProfilePatchBody(PolicyBody):
     """A merge patch (RFC 7396): only what is named changes, null clears. `name` and `default` may stand in it too."""
 
     name: str | None = Field(None, min_length=1, max_length=255)
@@ -127,11 +140,17 @@ class ProfileOut(Out):
     reply_to_name: str | None
     recipient_filter: str | None
     ehlo_name: str | None
+    limit_per_minute: int | None
+    limit_per_hour: int | None
+    limit_per_day: int | None
+    most_connections: int | None
+    failover: int | None
     changed_at: str
     changed_by: str
     dialect: str
     trouble: str | None = Field(description="Why its mail waits just now, if it does.")
     rests_until: str | None
+    paused_at: str | None = Field(description="Since when a person keeps its mail back; null when nobody does.")
 
 
 class ProfileList(Out):
@@ -249,6 +268,7 @@ class AttemptOut(Out):
     reply: str | None = Field(description="The relay's words, cleaned of anything unprintable.")
     relay: str
     tls: str | None
+    profile: int = Field(description="That it went through, in this revision: the message's own or its failover.")
     revision: int
     transcript: str | None
 
