@@ -90,8 +90,9 @@ class Mail:
 
         def step(connection: Connection, now: int) -> None:
             lane = self._lane_of(connection, tenant, message_id, now)
-            breaker.end_rest(connection, lane)
-            hastened = manage.hasten(connection, message_id, lane, now)
+            rested = breaker.end_rest(connection, lane)  # whoever asks has perhaps mended the relay
+            waits_no_longer = rested and manage.is_waiting(connection, message_id)
+            hastened = manage.hasten(connection, message_id, lane, now) or waits_no_longer
             if not manage.requeue(connection, message_id, lane, now, DEFAULT_LIFE * SECOND) and not hastened:
                 raise Conflict("Nothing to try again: each delivery is sent, filtered, or under way already.")
 

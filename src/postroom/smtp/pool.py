@@ -31,7 +31,7 @@ class Pool:
         idle_seconds: float = 30,
     ) -> None:
         self._route = route
-        self._most_connections = most_connections
+        self.most_connections = most_connections
         self._messages_per_connection = messages_per_connection
         self._idle_seconds = idle_seconds
         self._waiting: deque[Job] = deque()
@@ -92,7 +92,7 @@ class Pool:
 
     def allow(self, connections: int) -> None:
         """Open up to so many from now on. What is open beyond that closes when it has carried its messages."""
-        self._most_connections = connections
+        self.most_connections = connections
         self._serve()
 
     @property
@@ -142,7 +142,7 @@ class Pool:
             not self._closed
             and opening < len(self._waiting)
             and opening < max(1, standing)
-            and standing + opening < self._most_connections
+            and standing + opening < self.most_connections
             and (not standing or time.monotonic() >= self._no_more_until)
         )
 

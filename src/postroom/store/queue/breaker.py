@@ -85,8 +85,9 @@ def resume(connection: Connection, lane_id: int) -> None:
     wake_by(connection, [(lane_id, AT_ONCE)])
 
 
-def end_rest(connection: Connection, lane_id: int) -> None:
-    """Somebody mended the relay, or says so: probe at once, unless a probe is under way."""
+def end_rest(connection: Connection, lane_id: int) -> bool:
+    """Somebody mended the relay, or says so: probe at once, unless a probe is under way. Whether it rested."""
     resting = (lane.c.id == lane_id) & (lane.c.failures > 0) & lane.c.probe.is_(None)
-    if connection.execute(update(lane).where(resting).values(rests_until=None)).rowcount:
-        wake_by(connection, [(lane_id, AT_ONCE)])
+    ended = connection.execute(update(lane).where(resting).values(rests_until=None)).rowcount > 0
+    wake_by(connection, [(lane_id, AT_ONCE)] if ended else [])
+    return ended

@@ -192,8 +192,8 @@ def renewer(now: Clock, lease: int) -> Callable[[Connection, Sequence[Held]], li
 
     def renew(connection: Connection, held: Sequence[Held]) -> list[Exception | None]:
         until = now(connection) + lease
-        _touch(connection, held, {"due_at": until}, literal(True))
-        keep_probes(connection, (each.lease for each in held), until)
+        renewed = _touch(connection, held, {"due_at": until}, literal(True))
+        keep_probes(connection, (lease for lease, _ in renewed), until)
         return [None] * len(held)
 
     return renew
