@@ -44,6 +44,13 @@ class StoredProfile:
     pace: int | None = None  # slow start: at most so many deliveries in a worker's hands
     paused_at: int | None = None  # by a person
 
+    @property
+    def is_unhindered(self) -> bool:
+        """Whether nothing has to be asked of its lane before mail goes out: no limit, no failure, no pause."""
+        settings = self.settings
+        limits = (settings.limit_per_minute, settings.limit_per_hour, settings.limit_per_day)
+        return not self.failures and (*limits, self.pace, self.rests_until, self.paused_at) == (None,) * 6
+
 
 def place(tenant_id: int, profile_id: int) -> tuple[object, ...]:
     """What a profile's password is sealed to."""
