@@ -359,3 +359,16 @@ async def test_of_a_busy_stand_in_the_oldest_mail_goes_first_whosever_it_is(room
     assert [each.lane for each in claims].count(first.id) == 5
     claims = await room.claim(10)
     assert [each.lane for each in claims].count(first.id) == 5
+
+
+async def test_a_lane_is_unhindered_while_nothing_has_to_be_asked_of_it(room: Room) -> None:
+    lane = await room.lane("acme")
+    assert (await room.stored(lane)).is_unhindered
+    await room.rest(lane, 5)
+    assert not (await room.stored(lane)).is_unhindered
+    await room.is_well(lane, pace=2)
+    assert not (await room.stored(lane)).is_unhindered
+    await room.is_well(lane, clears=False)
+    assert (await room.stored(lane)).is_unhindered
+    await room.save(lane, limit_per_day=9)
+    assert not (await room.stored(lane)).is_unhindered

@@ -266,6 +266,31 @@ async def test_a_rejected_password_is_tried_once_told_of_and_keeps_the_mail(hous
     assert {each["state"] for each in await deliveries(house)} == {"waiting"}
 
 
+async def test_a_relay_that_is_back_is_asked_by_one_delivery_and_then_by_more_and_more(house: House):
+    standing: list[tuple[int, int]] = []
+
+    async def greets(visit: Visit) -> bytes:
+        standing.append((visit.relay.here, len(visit.relay.mails)))
+        await visit.say(b"220 back again\r\n")
+        return b"220"
+
+    async with open_relay(Mood({"greeting": b"421 not now\r\n"})) as relay:
+        await point_to(house, relay)
+        await hand_in(house, 80)
+        async with at_work(house) as worker:
+            worker_changes(house, worker)
+            await until_in_trouble(house)
+            await until(lambda: worker.in_flight == 0, "giving back")
+            relay.mood = Mood({"greeting": greets}, offers=())
+            await ask(house, "POST", "profiles/1/resume")
+            await until(lambda: len(relay.mails) == 80, "delivery")
+            await until(lambda: worker.in_flight == 0, "settling")
+    assert standing[0] == (1, 0)
+    assert all(here <= 1 + delivered for here, delivered in standing)
+    told = (await ask(house, "GET", "messages?limit=200"))["messages"]
+    assert {each["state"] for each in told} == {"sent"}
+
+
 # --- recipients
 
 
