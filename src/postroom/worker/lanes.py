@@ -42,7 +42,9 @@ class Lane:
 
     def spread_out(self) -> None:
         """As many connections as there is mail in hand for, at most."""
-        self.pool.allow(min(self.seats, self.window))
+        most = min(self.seats, self.window)
+        if most != self.pool.most_connections:
+            self.pool.allow(most)
 
 
 class Lanes:

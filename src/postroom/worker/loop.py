@@ -140,17 +140,16 @@ class Worker:
 
     async def _start(self, claims: list[Claim]) -> None:
         """Look up what is claimed, and send each parcel on its way."""
-        parcels, lane_ids = (
-            parcels_of(claims),
-            sorted({each for claim in claims for each in (claim.lane, claim.through)}),
-        )
+        parcels = parcels_of(claims)
+        lane_ids = sorted({each for claim in claims for each in (claim.lane, claim.through)})
         room, most = self._hold.room, self._hold.most
         try:
             (found, full), profiles = await self._database.read(
                 lambda connection: (take_in(connection, parcels, room, most), by_lanes(connection, lane_ids))
             )
         except Exception:
-            self._give_back(claims)
+            for parcel in parcels:
+                self._give_back(parcel)
             raise
         for parcel in parcels:
             message_id, through = parcel[0].message_id, parcel[0].through
@@ -285,9 +284,9 @@ class Worker:
             await asyncio.sleep(self._lease / SECOND / 3)
             try:
                 self._lanes.forget_idle()
-                await self._look_at_lanes()
                 held = _by_lease(self._in_hand.values())
                 await asyncio.gather(*(self._database.fold(self._renew, each) for each in held))
+                await self._look_at_lanes()
             except Exception as error:
                 log.worker_failed(error)
 

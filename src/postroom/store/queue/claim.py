@@ -193,7 +193,7 @@ def renewer(now: Clock, lease: int) -> Callable[[Connection, Sequence[Held]], li
     def renew(connection: Connection, held: Sequence[Held]) -> list[Exception | None]:
         until = now(connection) + lease
         renewed = _touch(connection, held, {"due_at": until}, literal(True))
-        keep_probes(connection, (lease for lease, _ in renewed), until)
+        keep_probes(connection, {which for which, _ in renewed}, until)
         return [None] * len(held)
 
     return renew
