@@ -1,7 +1,7 @@
 """A worker's own view of the lanes: their pools, how much of each it may hold, and how their relays are doing."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from postroom import log
@@ -99,9 +99,9 @@ class Lanes:
             lane.catch_up(stored)
         return lane
 
-    def look_at(self, profiles: Mapping[int, StoredProfile]) -> None:
-        """What stands now of the lanes in view. One that is paused or gone hands back what has not begun."""
-        for each in self.in_view:
+    def look_at(self, lanes: Iterable[int], profiles: Mapping[int, StoredProfile]) -> None:
+        """What stands now of these lanes. One that is paused or gone hands back what has not begun."""
+        for each in [each for each in lanes if each in self._lanes]:
             stored = profiles.get(each)
             if stored is None or stored.paused_at is not None:
                 self._forget(each)

@@ -292,7 +292,7 @@ class Worker:
 
     async def _look_at_lanes(self) -> None:
         in_view = self._lanes.in_view
-        self._lanes.look_at(await self._database.read(lambda connection: by_lanes(connection, in_view)))
+        self._lanes.look_at(in_view, await self._database.read(lambda connection: by_lanes(connection, in_view)))
 
     async def _wind_up(self) -> None:
         """Let what is on the wire end, give back what has not begun."""
