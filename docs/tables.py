@@ -49,7 +49,8 @@ LOGIN: dict[str, Any] = {"username": "mailer", "security": Security.STARTTLS}
 EXAMPLES = (
     Profile(**COMMON, sender_name="Company", reply_to_address="help@company.example", reply_to_name="Help",
             envelope_sender="bounce@company.example", recipient_filter="*@company.example", server_name="mx.example",
-            verify_certificate=False, ehlo_name="postroom.example", ca_certificates="PEM", tls_minimum=TlsVersion.V1_3),
+            verify_certificate=False, ehlo_name="postroom.example", ca_certificates="PEM", tls_minimum=TlsVersion.V1_3,
+            limit_per_minute=30, limit_per_hour=900, limit_per_day=9000, most_connections=2, failover=2),
     Profile(**COMMON, security=Security.STARTTLS),
     Profile(**COMMON, security=Security.STARTTLS_IF_OFFERED),
     Profile(**COMMON | {"port": 465}, security=Security.TLS),

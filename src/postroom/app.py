@@ -81,7 +81,7 @@ async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = froz
 
         def changed() -> None:
             mail.settings_changed()
-            worker.wake()
+            worker.settings_changed()
 
         managed = Profiles(database, vault, route_with, changed, sandbox_settings(sandbox) if sandbox else None)
         room = Room(

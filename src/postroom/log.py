@@ -69,6 +69,14 @@ def lane_rests(lane: int, code: str, failures: int, seconds: float) -> None:
     _log.warning("lane_rests", lane=lane, code=code, failures=failures, seconds=round(seconds, 1))
 
 
+def settings_rejected(tenant: int, profile: int, lane: int, code: str, seconds: float) -> None:
+    """The alert: nobody's mail goes out with these settings until a person does something."""
+    _log.warning(
+        "settings_rejected", tenant=tenant, profile=profile, lane=lane, code=code, seconds=round(seconds, 1),
+        meaning="its mail is kept; mend the settings, or resume the profile when its relay is mended",
+    )  # fmt: skip
+
+
 def lane_well(lane: int) -> None:
     _log.info("lane_well", lane=lane)
 

@@ -80,6 +80,29 @@ def test_a_profile_is_made_shown_made_the_default_and_deleted(either: Cli):
     assert [each["name"] for each in either.ok("profile", "list")["profiles"]] == ["letters"]
 
 
+def test_limits_and_a_failover_are_set_shown_and_cleared(either: Cli):
+    either.ok("profile", "set", *RELAY)
+    either.ok("profile", "create", "second", *RELAY)
+    limits = ("--limit-per-minute", "30", "--limit-per-day", "9000", "--most-connections", "2", "--failover", "2")
+    shown = either.ok("profile", "set", *limits)
+    assert (shown["limit_per_minute"], shown["limit_per_hour"], shown["limit_per_day"]) == (30, None, 9000)
+    assert (shown["most_connections"], shown["failover"]) == (2, 2)
+    told = either("profile", "show").out
+    assert "30 a minute, 9000 a day" in told
+    cleared = either.ok("profile", "set", "--limit-per-minute", "0", "--failover", "0")
+    assert (cleared["limit_per_minute"], cleared["limit_per_day"], cleared["failover"]) == (None, 9000, None)
+    assert either("profile", "set", "--failover", "9").code == 1
+
+
+def test_a_profile_is_paused_and_resumed(either: Cli):
+    either.ok("profile", "set", *RELAY)
+    assert either.ok("profile", "pause")["paused_at"]
+    told = either("profile", "show")
+    assert "profile resume" in told.err
+    assert "paused" in either("profile", "list").out
+    assert either.ok("profile", "resume", "1")["paused_at"] is None
+
+
 def test_a_profile_comes_from_json_and_options_go_before_it(either: Cli, tmp_path: Path):
     said = {"host": "relay.example", "port": 2525, "reply_to_name": "Help"}
     (tmp_path / "profile.json").write_text(json.dumps(said))

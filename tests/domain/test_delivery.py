@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from postroom.domain.delivery import (
     FINAL,
     FIRST_WAIT,
+    GREYLIST_WAIT,
     JITTER,
     LONGEST_WAIT,
     SECOND,
@@ -22,7 +23,6 @@ from postroom.domain.delivery import (
     State,
     TryAgain,
     decide,
-    rest,
     summary,
     wait,
     waits_for_the_lane,
@@ -114,15 +114,32 @@ def test_the_dice_spread_the_retries():
     assert wait(5, 0.0) < wait(5, 0.5) < wait(5, 0.999)
 
 
-@given(st.integers(1, 10_000), dice)
-def test_a_lane_whose_relay_is_away_rests_between_seconds_and_minutes(failures: int, chance: float):
-    assert 3 * SECOND < rest(Scope.RELAY, failures, chance) <= 750 * SECOND
-    assert rest(Scope.RELAY, failures, chance) <= rest(Scope.RELAY, failures + 1, chance)
+TOO_MANY_SAID = Deferred("recipient.too_many", "Too many.", Stage.RECIPIENT, Scope.RECIPIENT, RelayReply(452, "no"))
 
 
-@given(st.integers(1, 10_000), dice)
-def test_wrong_settings_are_tried_at_most_three_times_an_hour(failures: int, chance: float):
-    assert 3600 * SECOND / 3 <= rest(Scope.PROFILE, failures, chance) <= 3600 * SECOND
+def test_recipients_beyond_what_one_transaction_takes_go_at_once_in_the_next_and_lose_nothing():
+    decision = decide(
+        TOO_MANY_SAID, attempt=3, expires_at=LATER, on_doubt=OnDoubt.RETRY, now=NOW, dice=0.5, progress=True
+    )
+    assert decision == TryAgain(NOW, counts=False)
+
+
+def test_a_relay_that_takes_nobody_because_there_are_too_many_is_not_asked_again_at_once():
+    decision = decide(TOO_MANY_SAID, attempt=1, expires_at=LATER, on_doubt=OnDoubt.RETRY, now=NOW, dice=0.5)
+    assert decision == TryAgain(NOW + FIRST_WAIT * SECOND, counts=True)
+
+
+@pytest.mark.parametrize("code", [450, 451])
+@given(dice, st.integers(1, 8))
+def test_a_recipient_who_may_be_greylisted_is_never_tried_before_five_minutes_are_over(
+    code: int, chance: float, attempt: int
+):
+    said = Deferred("recipient.deferred", "Later.", Stage.RECIPIENT, Scope.RECIPIENT, RelayReply(code, "greylisted"))
+    decision = decide(said, attempt=attempt, expires_at=LATER, on_doubt=OnDoubt.RETRY, now=NOW, dice=chance)
+    assert isinstance(decision, TryAgain)
+    assert decision.at - NOW >= GREYLIST_WAIT * SECOND
+    if attempt == 1:
+        assert decision.at - NOW <= GREYLIST_WAIT * SECOND * (1 + JITTER)
 
 
 @pytest.mark.parametrize(

@@ -67,10 +67,16 @@ OTHER: dict[str, Any] = {
     "reply_to_name": "Other",
     "recipient_filter": "*",
     "ehlo_name": "other.company.example",
+    "limit_per_minute": 30,
+    "limit_per_hour": 1000,
+    "limit_per_day": 10_000,
+    "most_connections": 2,
+    "failover": 2,
     "extras": {"threadfix": {"a": 1}},
 }
 HARMLESS = {
-    "sender_address", "sender_name", "reply_to_address", "reply_to_name", "recipient_filter", "ehlo_name", "extras",
+    "sender_address", "sender_name", "reply_to_address", "reply_to_name", "recipient_filter", "ehlo_name",
+    "limit_per_minute", "limit_per_hour", "limit_per_day", "most_connections", "failover", "extras",
 }  # fmt: skip
 NAMES = [f.name for f in fields(Profile)]
 

@@ -54,6 +54,11 @@ class Relay:
         self.said: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def here(self) -> int:
+        """Connections that stand."""
+        return len(self._tasks)
+
     async def receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from postroom.domain.delivery import SECOND, Decision, Finish, Stage, State, TryAgain
+from postroom.domain.delivery import SECOND, Decision, Finish, Scope, Stage, State, TryAgain
 from postroom.domain.message import OnDoubt
 from postroom.domain.profile import Profile
 from postroom.domain.tenant import Tenant
@@ -22,6 +22,7 @@ from postroom.store.profiles import Author, StoredProfile
 from postroom.store.queue.accept import Acceptance, Accepted, IdempotencyKey, NewDelivery, NewMessage, accepter
 from postroom.store.queue.claim import Claim, Held, Wanted, claimer, doubter, releaser, renewer
 from postroom.store.queue.lanes import LaneReport, report_lanes
+from postroom.store.queue.seats import seater
 from postroom.store.queue.settle import Record, Settlement, settle
 from postroom.store.schema import lane as lanes
 from postroom.store.schema import queue
@@ -67,6 +68,7 @@ class Room:
         self._mark = doubter(self.clock)
         self._renew = renewer(self.clock, LEASE)
         self._release = releaser(self.clock)
+        self.seats = seater(self.clock)
 
     @property
     def now(self) -> int:
@@ -166,12 +168,12 @@ class Room:
     async def later(self, claim: Claim, seconds: float, outcome: str = "deferred", *, counts: bool = True) -> bool:
         return await self.settle(claim, TryAgain(self.now + int(seconds * SECOND), counts), outcome)
 
-    async def rest(self, lane: Lane, seconds: float, *, revision: int = 1) -> None:
+    async def rest(self, lane: Lane, seconds: float, *, revision: int = 1, scope: Scope = Scope.RELAY) -> None:
         until = self.now + int(seconds * SECOND)
-        await self.database.fold(report_lanes, LaneReport(lane.id, 1, revision, until, "The relay is away."))
+        await self.database.fold(report_lanes, LaneReport(lane.id, 1, revision, until, "The relay is away.", scope))
 
-    async def is_well(self, lane: Lane, *, revision: int = 1) -> None:
-        await self.database.fold(report_lanes, LaneReport(lane.id, 0, revision))
+    async def is_well(self, lane: Lane, *, revision: int = 1, pace: int | None = None, clears: bool = True) -> None:
+        await self.database.fold(report_lanes, LaneReport(lane.id, 0, revision, pace=pace, clears=clears))
 
     async def waiting(self) -> int:
         return await self.count(select(func.count()).select_from(queue))
@@ -213,7 +215,7 @@ def revise(connection: Connection, tenant_id: int, profile_id: int, now: int, **
 
 
 def held(*claims: Claim) -> Held:
-    return Held(claims[0].lease, tuple(each.id for each in claims))
+    return Held(claims[0].lease, tuple(each.id for each in claims), claims[0].through)
 
 
 def record(outcome: str = "sent", *, transcript: str | None = None, started_at: int = NOW) -> Record:

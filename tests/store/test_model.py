@@ -2,6 +2,7 @@
 put back, rested or cancelled, in any order, both agree on what can be claimed and what became of it."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -81,6 +82,7 @@ class Walk:
         self.room.clock.now = NOW
         self.lanes: list[Lane] = await self.room.lanes(LANES)
         self.rests = dict.fromkeys((each.id for each in self.lanes), 0)
+        self.probes: dict[int, str | None] = {}  # of lanes that fail: the lease of the one delivery that tries
         self.revisions = dict.fromkeys(self.rests, 1)
         self.known: dict[str, Known] = {}
         self.messages: dict[str, Lane] = {}
@@ -131,7 +133,9 @@ class Walk:
 
     def take(self, claims: list[Claim], due: set[str], most: int) -> None:
         ids = [each.id for each in claims]
-        assert len(ids) == len(set(ids)) == min(most, len(due))
+        lanes = Counter(self.known[each].lane for each in due)
+        there = sum(1 if each in self.probes else count for each, count in lanes.items())
+        assert len(ids) == len(set(ids)) == min(most, there)
         assert set(ids) <= due
         for claim in claims:
             it = self.known[claim.id]
@@ -141,6 +145,9 @@ class Walk:
             assert (claim.attempt, claim.crashes, claim.in_doubt) == (it.attempt, it.crashes, it.in_doubt)
             assert it.dots == 0 or claim.in_doubt  # sent once more only where it is known that it may arrive twice
             it.lease, it.due_at, it.doubted_before = claim.lease, self.now + LEASE, it.in_doubt
+            if claim.lane in self.probes:
+                assert self.rests[claim.lane] <= self.now  # one at a time
+                self.probes[claim.lane], self.rests[claim.lane] = claim.lease, self.now + LEASE
         self.claims += claims
 
     async def mark(self) -> None:
@@ -181,6 +188,8 @@ class Walk:
         await self.room.renew(claim)
         if self.known[claim.id].is_held_by(claim):
             self.known[claim.id].due_at = self.now + LEASE
+            for each in [each for each, lease in self.probes.items() if lease == claim.lease]:
+                self.rests[each] = self.now + LEASE
 
     async def release(self) -> None:
         claim = self.some_claim()
@@ -188,12 +197,19 @@ class Walk:
         it = self.known[claim.id]
         if it.is_held_by(claim):
             it.lease, it.due_at, it.attempt = None, self.now, it.attempt - 1
+            if self.probes.get(it.lane) == claim.lease:
+                self.end_probe(it.lane)
+
+    def end_probe(self, lane: int) -> None:
+        self.probes[lane], self.rests[lane] = None, 0
 
     async def start_again_after_a_crash(self) -> None:
         await self.write(lambda connection: recover(connection, self.now))
         for it in self.known.values():
             if it.state is State.WAITING and it.lease is not None:
                 it.due_at = min(it.due_at, self.now)
+        for each in [each for each, lease in self.probes.items() if lease]:
+            self.end_probe(each)
 
     async def time_passes(self) -> None:
         seconds = self.dice.choice([1, 5, 20, 20, 50, 60, 61, 3600])
@@ -206,17 +222,21 @@ class Walk:
         revision = self.revisions[its_lane.id]
         await self.room.rest(its_lane, seconds, revision=revision - old)
         if not old:
-            self.rests[its_lane.id] = self.now + seconds * SECOND
+            self.rests[its_lane.id], self.probes[its_lane.id] = self.now + seconds * SECOND, None
 
     async def is_well(self) -> None:
-        its_lane = self.some_lane()
+        await self.find_well(self.some_lane())
+
+    async def find_well(self, its_lane: Lane) -> None:
         await self.room.is_well(its_lane, revision=self.revisions[its_lane.id])
         self.rests[its_lane.id] = 0
+        self.probes.pop(its_lane.id, None)
 
     async def save(self) -> None:
         its_lane = self.some_lane()
         self.revisions[its_lane.id] = await self.room.save(its_lane)
         self.rests[its_lane.id] = 0
+        self.probes.pop(its_lane.id, None)
 
     async def cancel(self) -> None:
         message_id = self.dice.choice(list(self.messages))
@@ -263,6 +283,8 @@ class Walk:
 
     async def everything_can_be_delivered(self) -> None:
         """Whatever is not over can still be delivered, and nothing else is left."""
+        for each in self.lanes:
+            await self.find_well(each)
         for _ in range(10):
             self.room.clock.forward(3600)
             due = self.due()

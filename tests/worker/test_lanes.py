@@ -3,10 +3,23 @@
 from types import SimpleNamespace
 from typing import Any
 
-from postroom.worker.lanes import FIRST_WINDOW, Lanes
+import pytest
+
+from postroom.domain.delivery import Deferred, Scope, Stage
+from postroom.worker.lanes import FIRST_WINDOW, WIDEST_WINDOW, Lanes
 
 LANE = 7
-STORED: Any = SimpleNamespace(lane=LANE, revision=1, failures=0, trouble=None)
+STORED: Any = SimpleNamespace(
+    lane=LANE,
+    id=1,
+    tenant_id=1,
+    revision=1,
+    failures=0,
+    trouble=None,
+    pace=None,
+    settings=SimpleNamespace(most_connections=None),
+    is_unhindered=True,
+)  # fmt: skip
 
 
 def _lanes(in_hand: int) -> Lanes:
@@ -20,7 +33,7 @@ def _lanes(in_hand: int) -> Lanes:
 
 
 def take(lanes: Lanes, count: int, *, room: int = FIRST_WINDOW, all_there_was: bool = False) -> None:
-    claim: Any = SimpleNamespace(lane=LANE)
+    claim: Any = SimpleNamespace(through=LANE)
     lanes.claimed([claim] * count, {LANE: room}, all_there_was=all_there_was)
 
 
@@ -81,8 +94,71 @@ async def test_what_does_not_fit_sends_what_comes_after_it_through_the_queue_too
 async def test_no_room_is_reserved_at_a_relay_that_fails_or_for_other_settings() -> None:
     lanes = _lanes(in_hand=0)
     take(lanes, 0, all_there_was=True)
-    other: Any = SimpleNamespace(lane=LANE, revision=2, failures=0, trouble=None)
+    other: Any = SimpleNamespace(**vars(STORED) | {"revision": 2})
     assert not lanes.reserve(other, 1)
     take(lanes, 0, all_there_was=True)
     lanes.open(STORED).failures = 1
     assert not lanes.reserve(STORED, 1)
+
+
+# --- when its relay fails
+
+AWAY = Deferred("connect.refused", "The relay is away.", Stage.CONNECT, Scope.RELAY)
+
+
+def failing() -> Lanes:
+    lanes = _lanes(in_hand=0)
+    report = lanes.judge(STORED, AWAY, 1, now=10, dice=0.5)
+    assert report is not None
+    assert (report.failures, report.pace, report.scope) == (1, None, Scope.RELAY)
+    return lanes
+
+
+def seen(**said: Any) -> Any:
+    return SimpleNamespace(**vars(STORED) | said)
+
+
+async def test_many_that_fail_together_are_one_failure() -> None:
+    lanes = failing()
+    assert lanes.judge(STORED, AWAY, 5, now=11, dice=0.5) is None
+
+
+async def test_what_went_well_before_the_failure_does_not_end_the_rest() -> None:
+    assert failing().judge(STORED, None, 5, now=11, dice=0.5) is None
+
+
+async def test_after_a_probe_the_window_and_the_connections_double_round_by_round() -> None:
+    lanes = failing()
+    lane = lanes.open(seen(failures=1, trouble="The relay is away.", pace=1))
+    report = lanes.judge(STORED, None, 20, now=30, dice=0.5)
+    assert report is not None
+    assert (report.failures, report.rests_until, report.pace, report.clears) == (0, None, 2, True)
+    told: list[Any] = []
+    rounds = []
+    while lane.pace is not None:
+        rounds.append(lane.window)
+        told += filter(None, [lanes.judge(STORED, None, 40, now=50, dice=0.5) for _ in range(lane.window)])
+    assert rounds == [2, 4, 8, 16, 32, 64, 128, 256]
+    assert [each.pace for each in told] == [4, 8, 16, 32, 64, 128, 256, None]
+    assert not any(each.clears for each in told)
+
+
+@pytest.mark.parametrize("pace", [1, 4])
+async def test_a_lane_that_failed_elsewhere_starts_slowly_here_too(pace: int) -> None:
+    lanes = _lanes(in_hand=0)
+    lane = lanes.open(STORED)
+    for _ in range(10):
+        lanes.judge(STORED, None, 1, now=2, dice=0.5)
+    assert lane.window == WIDEST_WINDOW
+    assert lanes.open(seen(pace=pace)).window == pace
+    assert _lanes(in_hand=0).open(STORED).window == FIRST_WINDOW
+
+
+async def test_more_connections_than_there_is_mail_in_hand_for_are_not_opened() -> None:
+    lanes = failing()
+    lane = lanes.open(seen(failures=1, pace=1))
+    assert lane.pool.most_connections == 1
+    lanes.judge(STORED, None, 20, now=30, dice=0.5)
+    assert lane.pool.most_connections == 2
+    lanes.open(seen(settings=SimpleNamespace(most_connections=1), revision=2))
+    assert lanes.open(seen(settings=SimpleNamespace(most_connections=1), revision=2)).pool.most_connections == 1

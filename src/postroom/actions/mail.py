@@ -24,7 +24,7 @@ from postroom.store.database import Database, fulfil
 from postroom.store.ids import new_id
 from postroom.store.messages import MessageRead, Search
 from postroom.store.profiles import StoredProfile
-from postroom.store.queue import manage
+from postroom.store.queue import breaker, manage
 from postroom.store.queue.accept import (
     Acceptance,
     Accepted,
@@ -136,7 +136,9 @@ class Mail:
 
         def step(connection: Connection, now: int) -> None:
             lane = self._lane_of(connection, tenant, message_id, now)
-            hastened = manage.hasten(connection, message_id, lane, now)
+            rested = breaker.end_rest(connection, lane)  # whoever asks has perhaps mended the relay
+            waits_no_longer = rested and manage.is_waiting(connection, message_id)
+            hastened = manage.hasten(connection, message_id, lane, now) or waits_no_longer
             if not manage.requeue(connection, message_id, lane, now, DEFAULT_LIFE * SECOND) and not hastened:
                 raise Conflict("Nothing to try again: each delivery is sent, filtered, or under way already.")
 

@@ -10,7 +10,7 @@ from postroom import log
 from postroom.actions.sign_ins import GivenSignIn, SignIns, digest
 from postroom.domain.access import Caller, Permission
 from postroom.domain.destination import Secrets, destination, keep_or_replace_secrets
-from postroom.domain.problems import Conflict, Stale
+from postroom.domain.problems import Conflict, Invalid, Stale
 from postroom.domain.profile import KEEP, SECRET_FIELDS, Patch, Profile, apply, changed_fields
 from postroom.domain.secret import Secret
 from postroom.domain.tenant import Tenant
@@ -21,6 +21,7 @@ from postroom.smtp.sign_in import SignIn
 from postroom.store import audit, profiles, sign_ins
 from postroom.store.database import Database
 from postroom.store.profiles import Author, StoredProfile
+from postroom.store.queue import breaker
 from postroom.store.queue.lanes import waiting_in
 from postroom.store.vault import Vault
 
@@ -141,7 +142,57 @@ class Profiles:
         """The staged test of the stored settings, step by step as it happens; sends nothing."""
         caller.require(Permission.SETTINGS_CHECK)
         stored = await self._database.read(lambda connection: profiles.get(connection, tenant.id, profile_id))
-        return check(replace(self._stored_route(stored), timeouts=FOR_A_CHECK), recipient=recipient)
+        route = replace(self._stored_route(stored), timeouts=FOR_A_CHECK)
+        return self._checked(tenant, stored.id, route, recipient)
+
+    async def _checked(
+        self, tenant: Tenant, profile_id: int, route: Route, recipient: str | None
+    ) -> AsyncIterator[Step]:
+        failed = False
+        async for step in check(route, recipient=recipient):
+            failed = failed or step.status == "failed"
+            yield step
+        if not failed:
+            await self.worked(tenant, profile_id, route)
+
+    async def worked(self, tenant: Tenant, profile_id: int | None, route: Route) -> None:
+        """The relay was just found to be well with this route: if that is the stored one, its mail waits no longer."""
+
+        def step(connection: Connection) -> None:
+            stored = profiles.find(connection, tenant.id, profile_id)
+            same = stored is not None and (stored.settings, self._secrets_of(stored).password) == (
+                route.profile,
+                route.password,
+            )
+            if stored is not None and same and stored.failures:
+                breaker.end_rest(connection, stored.lane)
+
+        await self._database.write(step)
+        self._changed()
+
+    async def pause(self, caller: Caller, tenant: Tenant, profile_id: int | None) -> StoredProfile:
+        """Keep the profile's mail until it is resumed; what is on the wire comes to its end. Raises NotFound."""
+        return await self._arrange_lane(caller, tenant, profile_id, "profile.paused", breaker.pause)
+
+    async def resume(self, caller: Caller, tenant: Tenant, profile_id: int | None) -> StoredProfile:
+        """Go on at once, whether it was paused or rests; with one delivery first if it had failed. Raises NotFound."""
+        return await self._arrange_lane(
+            caller, tenant, profile_id, "profile.resumed", lambda connection, lane, _: breaker.resume(connection, lane)
+        )
+
+    async def _arrange_lane(
+        self, caller: Caller, tenant: Tenant, profile_id: int | None, action: str,
+        arrange: Callable[[Connection, int, int], None],
+    ) -> StoredProfile:  # fmt: skip
+        caller.require(Permission.SETTINGS_WRITE)
+
+        def step(connection: Connection) -> StoredProfile:
+            stored = profiles.get(connection, tenant.id, profile_id)
+            arrange(connection, stored.lane, self._database.now(connection))
+            self._note(connection, caller, tenant, action, stored.id, {})
+            return profiles.get(connection, tenant.id, stored.id)
+
+        return await self._saved(step)
 
     async def route_with(
         self, caller: Caller, tenant: Tenant, profile_id: int | None, change: Change | None, *,
@@ -198,7 +249,10 @@ class Profiles:
             if getattr(secrets, field) != getattr(old_secrets, field):
                 changes[field] = "changed" if getattr(secrets, field) else "cleared"
         if before is not None and not changes:
-            return before
+            breaker.end_rest(connection, before.lane)  # perhaps it is the relay that was mended
+            return profiles.get(connection, tenant.id, before.id)
+        if "failover" in changes:
+            _check_failover(connection, tenant, before.id if before else None, new.failover)
         return self._revise(connection, caller, tenant, before, new, secrets, changes, dialect, name)
 
     def _after(self, before: StoredProfile | None, patch: Patch, clear_if_moved: bool) -> tuple[Profile, Secrets]:
@@ -268,3 +322,19 @@ def _is_what_was_entered(before: StoredProfile | None, patch: Patch) -> bool:
     """A script that gives the same refresh token on each run must not undo what the provider has replaced it with."""
     given, sign_in = patch.refresh_token, before.sign_in if before is not None else None
     return isinstance(given, Secret) and sign_in is not None and digest(given) == sign_in.entered
+
+
+def _check_failover(connection: Connection, tenant: Tenant, profile_id: int | None, target: int | None) -> None:
+    """One step and no further: what stands in for somebody has nobody who stands in for it. Raises Invalid."""
+    if target is None:
+        return
+    there = profiles.find(connection, tenant.id, target)
+    if there is None:
+        raise Invalid("failover", f"There is no profile {target} to fail over to.")
+    if target == profile_id:
+        raise Invalid("failover", "A profile can't fail over to itself: name another one.")
+    if there.settings.failover is not None and profiles.find(connection, tenant.id, there.settings.failover):
+        raise Invalid("failover", f"Profile {target} fails over to another one itself: name one that does not.")
+    if profile_id is not None and (before := profiles.failing_over_to(connection, tenant.id, profile_id)):
+        names = ", ".join(str(each.id) for each in before)
+        raise Invalid("failover", f"Profile {names} fails over to this one, so this one can't fail over any further.")

@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from postroom.actions.mail import Mail
 from postroom.domain.access import Caller, Permission
 from postroom.domain.problems import Denied
+from postroom.store import profiles
 from postroom.store.database import Database
+from postroom.store.profiles import StoredProfile
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of this process alone, since it started. `accepted` over `commits` says how well commits are shared."""
+    """Of this process alone, since it started, but for `trouble`. `accepted` over `commits` says how well commits are
+    shared."""
 
     since: int
     accepted: int
     commits: int
+    trouble: tuple[tuple[str, StoredProfile], ...]  # profiles whose mail waits for a person, with their tenants
 
 
 class Status:
@@ -24,9 +28,10 @@ class Status:
         self._mail = mail
         self._since = time.time_ns() // 1000
 
-    def figures(self, caller: Caller) -> Figures:
+    async def figures(self, caller: Caller) -> Figures:
         """For keys of the installation only: the figures are of all tenants together."""
         caller.require(Permission.MAIL_READ)
         if not caller.is_installation_wide:
             raise Denied("Only a key of the whole installation can see how all of it is doing.")
-        return Figures(self._since, self._mail.accepted, self._database.commits)
+        trouble = tuple(await self._database.read(profiles.in_trouble))
+        return Figures(self._since, self._mail.accepted, self._database.commits, trouble)

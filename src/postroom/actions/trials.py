@@ -44,7 +44,10 @@ class Trials:
         route = await self._profiles.route_with(caller, tenant, profile_id, change, clear_if_moved=clear_if_moved)
         recipient = _recipient(caller, mail)
         await self._note(caller, tenant, recipient)
-        return await _try(replace(route, timeouts=AT_ONCE), recipient, mail)
+        verdict = await _try(replace(route, timeouts=AT_ONCE), recipient, mail)
+        if not verdict.code:
+            await self._profiles.worked(tenant, profile_id, route)
+        return verdict
 
     async def start(self, caller: Caller, tenant: Tenant, mail: TestMail) -> Job:
         """Try the stored settings as a job; while one runs, that one is meant."""
@@ -83,6 +86,8 @@ class Trials:
             await self._note(caller, tenant, recipient)
             await self._database.write(lambda connection: trials.reach(connection, job.id, Stage.CONNECT))
             verdict = await _try(replace(route, timeouts=AS_JOB), recipient, mail)
+            if not verdict.code:
+                await self._profiles.worked(tenant, None, route)
         except Problem as problem:
             verdict = Verdict(Stage.SETTINGS, problem.code, problem.message)
         except asyncio.CancelledError:

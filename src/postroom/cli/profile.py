@@ -102,11 +102,23 @@ def default(ctx: typer.Context, profile: NeededId, as_json: AsJson = False) -> N
     show(ask(ctx, "PATCH", at("profiles", profile), {"default": True}), _facts, as_json=as_json)
 
 
+@commands.command()
+def pause(ctx: typer.Context, profile: Id = DEFAULT, as_json: AsJson = False) -> None:
+    """Keep its mail back until it is resumed. What is on the wire comes to its end."""
+    show(ask(ctx, "POST", at("profiles", profile, "pause")), _facts, as_json=as_json)
+
+
+@commands.command()
+def resume(ctx: typer.Context, profile: Id = DEFAULT, as_json: AsJson = False) -> None:
+    """Send its mail again at once, whether it was paused or rests after a failure."""
+    show(ask(ctx, "POST", at("profiles", profile, "resume")), _facts, as_json=as_json)
+
+
 def _table(answer: Any) -> None:
     rows = [
         (each["id"], each["name"], each["default"], f"{each['host']}:{each['port']}", each["security"],
          each["username"] if each["auth"] != "none" else "", each["sender_address"], each["recipient_filter"],
-         each["trouble"])
+         "paused" if each["paused_at"] else each["trouble"])
         for each in answer["profiles"]
     ]  # fmt: skip
     titles = ("id", "name", "default", "relay", "security", "login", "sender", "filter", "trouble")
@@ -122,12 +134,21 @@ def _facts(profile: Any) -> None:
         ("login", _login(profile)), ("token from", profile["token_url"]),
         ("sender", _mailbox(profile, "sender")), ("reply to", _mailbox(profile, "reply_to")),
         ("MAIL FROM", profile["envelope_sender"]), ("filter", profile["recipient_filter"]),
-        ("EHLO name", profile["ehlo_name"]),
+        ("EHLO name", profile["ehlo_name"]), ("limits", _limits(profile)),
+        ("connections", profile["most_connections"]), ("failover", profile["failover"]),
         ("revision", f"{profile['revision']} by {profile['changed_by']}, {profile['changed_at']}"),
-        ("trouble", profile["trouble"]), ("rests until", profile["rests_until"]),
+        ("trouble", profile["trouble"]), ("rests until", profile["rests_until"]), ("paused", profile["paused_at"]),
     ))  # fmt: skip
-    if profile["trouble"]:
-        note("Its mail waits: `postroom check` says what to change, and saving a change ends the rest.", "yellow")
+    if profile["paused_at"]:
+        note("Its mail is kept back: `postroom profile resume` sends it.", "yellow")
+    elif profile["trouble"]:
+        note("Its mail waits: `postroom check` says what to change. Saving or a check that goes well ends that, or "
+             "`postroom profile resume`.", "yellow")  # fmt: skip
+
+
+def _limits(profile: Any) -> str:
+    spans = ("minute", "hour", "day")
+    return ", ".join(f"{profile[f'limit_per_{each}']} a {each}" for each in spans if profile[f"limit_per_{each}"])
 
 
 def _authorities(profile: Any) -> str | None:

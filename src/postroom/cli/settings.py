@@ -57,6 +57,13 @@ class Settings:
     ] = None
     no_filter: Annotated[bool, typer.Option("--no-filter", help="Everyone may be mailed.")] = False
     ehlo_name: Annotated[str | None, typer.Option(help="How to greet the relay.")] = None
+    limit_per_minute: Annotated[int | None, typer.Option(help="Deliveries; 0 is no limit.")] = None
+    limit_per_hour: Annotated[int | None, typer.Option(help="Deliveries; 0 is no limit.")] = None
+    limit_per_day: Annotated[int | None, typer.Option(help="Deliveries; 0 is no limit.")] = None
+    most_connections: Annotated[int | None, typer.Option(help="Of all workers together; 0 is the default, 20.")] = None
+    failover: Annotated[
+        int | None, typer.Option(metavar="ID", help="The profile to use while the relay is away; 0 is none.")
+    ] = None
     from_json: Annotated[
         str | None, typer.Option(metavar="FILE", help="An object of fields as the API names them; - is stdin.")
     ] = None
@@ -97,13 +104,15 @@ _DIRECT = (
     "host", "port", "security", "verify_certificate", "server_name", "tls_minimum", "auth", "mechanism", "username",
     "token_url", "token_grant", "token_client_auth", "client_id", "token_scope", "token_audience", "sender_address",
     "sender_name", "reply_to_address", "envelope_sender", "recipient_filter", "ehlo_name",
+    "limit_per_minute", "limit_per_hour", "limit_per_day", "most_connections", "failover",
 )  # fmt: skip
 
 
 def _word(value: Any) -> Any:
     if isinstance(value, StrEnum):
         return value.value
-    return None if value == "" else value
+    # 0 clears a number, as an empty text does a text (0 == False, which clears nothing).
+    return None if value == "" or (value == 0 and value is not False) else value
 
 
 def fields_in(path: str, option: str) -> dict[str, Any]:

@@ -13,12 +13,14 @@ from postroom.domain.message import OnDoubt
 SECOND = 1_000_000  # all instants are microseconds since 1970, UTC
 
 FIRST_WAIT = 60  # seconds
+GREYLIST_WAIT = 300  # seconds: sooner, a relay that greylists counts from the start again
 LONGEST_WAIT = 4 * 3600
 JITTER = 0.25
 # A worker may die of a message. Before it does so for ever, the message is held; that the worker died with its final
 # dot due says more about a message than that it died with this one among hundreds in hand.
 MOST_CRASHES = 12
 CRASH_IN_DOUBT = 4
+TOO_MANY = "recipient.too_many"  # in one transaction, says the relay (452 4.5.3)
 
 
 class State(StrEnum):
@@ -134,11 +136,13 @@ class TryAgain:
 Decision = Finish | TryAgain
 
 
-def decide(outcome: Outcome, *, attempt: int, expires_at: int, on_doubt: OnDoubt, now: int, dice: float) -> Decision:
+def decide(
+    outcome: Outcome, *, attempt: int, expires_at: int, on_doubt: OnDoubt, now: int, dice: float, progress: bool = False
+) -> Decision:
     """What happens to one delivery after an attempt.
 
-    `attempt` counts from 1; `dice` in [0, 1) spreads the retries. A wait never reaches past `expires_at`: the delivery
-    expires then and not hours later.
+    `attempt` counts from 1; `dice` in [0, 1) spreads the retries; `progress` says whether the relay took the same
+    message for somebody else. A wait never reaches past `expires_at`: the delivery expires then and not hours later.
     """
     match outcome:
         case Sent():
@@ -152,7 +156,10 @@ def decide(outcome: Outcome, *, attempt: int, expires_at: int, on_doubt: OnDoubt
                 return Finish(State.EXPIRED)
             if waits_for_the_lane(outcome):
                 return TryAgain(at=now, counts=False)
-            return TryAgain(at=min(now + wait(attempt, dice), expires_at), counts=True)
+            if progress and outcome.code == TOO_MANY:
+                return TryAgain(at=now, counts=False)  # RFC 5321 4.5.3.1.10: the rest goes in a transaction of its own
+            pause = greylist_wait(attempt, dice) if _may_be_greylisted(outcome) else wait(attempt, dice)
+            return TryAgain(at=min(now + pause, expires_at), counts=True)
 
 
 def waits_for_the_lane(outcome: Outcome) -> bool:
@@ -170,14 +177,14 @@ def wait(attempt: int, dice: float) -> int:
     return int(seconds * SECOND * (1 - JITTER + 2 * JITTER * dice))
 
 
-def rest(scope: Scope, failures: int, dice: float) -> int:
-    """Microseconds that a lane rests after `failures` attempts in a row failed for everyone.
+def greylist_wait(attempt: int, dice: float) -> int:
+    """Microseconds: never sooner than five minutes, then as any other."""
+    return max(wait(attempt, dice), int(GREYLIST_WAIT * SECOND * (1 + JITTER * dice)))
 
-    A relay that is away is asked again after 5 s, doubling to 10 min. Wrong settings wait for an administrator (saving
-    new ones ends the rest) and are tried at most three times an hour, so that no account is locked out.
-    """
-    seconds = 1600 if scope is Scope.PROFILE else min(5 * 2 ** min(failures - 1, 20), 600)
-    return int(seconds * SECOND * (1 - JITTER + 2 * JITTER * dice))
+
+def _may_be_greylisted(outcome: Outcome) -> bool:
+    """450 or 451 to a recipient (`research/security-reliability.md` 3.2)."""
+    return outcome.stage is Stage.RECIPIENT and outcome.reply is not None and outcome.reply.code in (450, 451)
 
 
 def summary(states: "list[State]") -> State:

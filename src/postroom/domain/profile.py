@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from postroom.domain.address import Address, domain_name
 from postroom.domain.host import ehlo_name, host_name
+from postroom.domain.limits import LIMIT_FIELDS, check_limit
 from postroom.domain.problems import Invalid
 from postroom.domain.recipients import RecipientFilter
 from postroom.domain.secret import Secret
@@ -104,6 +105,12 @@ class Profile:
     reply_to_name: str | None = field(default=None, metadata={"harmless": True})
     recipient_filter: str | None = field(default=None, metadata={"harmless": True})
     ehlo_name: str | None = field(default=None, metadata={"harmless": True})  # None means this machine's own
+    limit_per_minute: int | None = field(default=None, metadata={"harmless": True})  # deliveries; None: no limit
+    limit_per_hour: int | None = field(default=None, metadata={"harmless": True})
+    limit_per_day: int | None = field(default=None, metadata={"harmless": True})
+    most_connections: int | None = field(default=None, metadata={"harmless": True})  # of all workers; None: 20
+    # Another profile of the tenant, with a secret of its own, that mail goes through while this one's relay is away.
+    failover: int | None = field(default=None, metadata={"harmless": True})
     # What one dialect can say and no other: kept so that its GET gives back what was PUT. By dialect, then by field.
     extras: Mapping[str, Mapping[str, Any]] = field(
         default_factory=lambda: MappingProxyType({}), metadata={"harmless": True}, hash=False
@@ -125,6 +132,10 @@ class Profile:
         self._check_login()
         RecipientFilter.parse(self.recipient_filter)
         _check_filter_says_something(self.recipient_filter)
+        for name in LIMIT_FIELDS:
+            check_limit(name, getattr(self, name))
+        check_limit("most_connections", self.most_connections, most=1000)
+        check_limit("failover", self.failover, most=LARGEST_ID)
 
     def _check_login(self) -> None:
         if self.mechanism is not None:
@@ -197,6 +208,11 @@ class Patch:
     reply_to_name: str | Keep | None = KEEP
     recipient_filter: str | Keep | None = KEEP
     ehlo_name: str | Keep | None = KEEP
+    limit_per_minute: int | Keep | None = KEEP
+    limit_per_hour: int | Keep | None = KEEP
+    limit_per_day: int | Keep | None = KEEP
+    most_connections: int | Keep | None = KEEP
+    failover: int | Keep | None = KEEP
     extras: Mapping[str, Mapping[str, Any]] | Keep = KEEP
     password: Secret | Keep | None = KEEP
     refresh_token: Secret | Keep | None = KEEP  # OAUTH2 with REFRESH_TOKEN

@@ -9,11 +9,14 @@ import time
 from collections import deque
 
 from postroom.domain.delivery import Scope, Stage
+from postroom.domain.limits import MOST_CONNECTIONS
 from postroom.domain.message import Envelope
 from postroom.smtp.attempt import Attempt, BeforeDot, Job
 from postroom.smtp.failure import Failure
 from postroom.smtp.route import Route
 from postroom.smtp.session import Session
+
+REJECTED = 1600.0  # seconds without another connection where the relay rejected the settings
 
 
 class Pool:
@@ -23,12 +26,12 @@ class Pool:
         self,
         route: Route,
         *,
-        most_connections: int = 20,  # what Postfix allows itself to one destination
+        most_connections: int = MOST_CONNECTIONS,
         messages_per_connection: int = 100,
         idle_seconds: float = 30,
     ) -> None:
         self._route = route
-        self._most_connections = most_connections
+        self.most_connections = most_connections
         self._messages_per_connection = messages_per_connection
         self._idle_seconds = idle_seconds
         self._waiting: deque[Job] = deque()
@@ -69,6 +72,10 @@ class Pool:
             self._changed.clear()
             await self._changed.wait()
 
+    def hand_back(self) -> None:
+        """What waits for a connection, as if it had never been handed in."""
+        self._answer_all_waiting(_closed())
+
     @property
     def in_flight(self) -> int:
         """Messages that have no attempt yet, waiting or under way."""
@@ -78,6 +85,16 @@ class Pool:
     def idle(self) -> int:
         """Connections that stand and have nothing to do."""
         return sum(session.is_idle for session in self._sessions)
+
+    @property
+    def held(self) -> int:
+        """Connections that stand or are being opened."""
+        return len(self._sessions) + len(self._opening)
+
+    def allow(self, connections: int) -> None:
+        """Open up to so many from now on. What is open beyond that closes when it has carried its messages."""
+        self.most_connections = connections
+        self._serve()
 
     @property
     def connections(self) -> int:
@@ -130,7 +147,7 @@ class Pool:
             not self._closed
             and opening < len(self._waiting)
             and opening < max(1, standing)
-            and standing + opening < self._most_connections
+            and standing + opening < self.most_connections
             and (not standing or time.monotonic() >= self._no_more_until)
         )
 
@@ -142,7 +159,9 @@ class Pool:
             session.work()
         elif self._sessions:
             # Others stand and go on with what waits: the relay takes no more of us for now (H32).
-            self._no_more_until = time.monotonic() + self._idle_seconds
+            # Whoever rejects a login is not asked again soon: it may lock the account (H25).
+            patience = self._idle_seconds if failure.scope is Scope.RELAY else REJECTED
+            self._no_more_until = time.monotonic() + patience
         else:
             self._answer_all_waiting(failure, session)
 

@@ -16,3 +16,11 @@ def new_id(now: int) -> str:
 @lru_cache(maxsize=16)
 def _digits(millisecond: int) -> str:
     return "".join([_DIGITS[millisecond >> shift & 31] for shift in range(45, -1, -5)])
+
+
+def time_of(identifier: str) -> int:
+    """When it was made, in microseconds since 1970, to the millisecond."""
+    value = 0
+    for digit in identifier[:10]:
+        value = value << 5 | _DIGITS.index(digit)
+    return value * 1000

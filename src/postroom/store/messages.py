@@ -31,6 +31,7 @@ class AttemptRead:
     reply_text: str | None
     relay: str
     tls: str | None
+    profile_id: int | None  # that it went through; None is the message's own
     revision: int
     transcript: str | None
 
@@ -179,5 +180,6 @@ def _read_attempt(row: Row[Any]) -> AttemptRead:
     return AttemptRead(
         number=row.number, started_at=row.started_at, duration=row.duration, outcome=row.outcome, stage=row.stage,
         code=row.code, message=row.message, reply_code=row.reply_code, reply_enhanced=row.reply_enhanced,
-        reply_text=row.reply_text, relay=row.relay, tls=row.tls, revision=row.revision, transcript=row.content,
+        reply_text=row.reply_text, relay=row.relay, tls=row.tls, profile_id=row.profile_id,
+        revision=row.revision, transcript=row.content,
     )  # fmt: skip

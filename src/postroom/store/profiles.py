@@ -44,6 +44,15 @@ class StoredProfile:
     trouble: str | None  # why its mail waits, if it does
     rests_until: int | None
     failures: int  # attempts in a row that failed for everyone
+    pace: int | None = None  # slow start: at most so many deliveries in a worker's hands
+    paused_at: int | None = None  # by a person
+
+    @property
+    def is_unhindered(self) -> bool:
+        """Whether nothing has to be asked of its lane before mail goes out: no limit, no failure, no pause."""
+        settings = self.settings
+        limits = (settings.limit_per_minute, settings.limit_per_hour, settings.limit_per_day)
+        return not self.failures and (*limits, self.pace, self.rests_until, self.paused_at) == (None,) * 6
 
 
 def place(tenant_id: int, profile_id: int) -> tuple[object, ...]:
@@ -55,7 +64,7 @@ _STANDING = (
     select(
         profile, revision.c.settings, revision.c.sealed_password, revision.c.changed_at, revision.c.author,
         revision.c.dialect, revision.c.sign_in_id, sign_in.c.sealed, sign_in.c.entered, lane.c.trouble,
-        lane.c.rests_until, lane.c.failures,
+        lane.c.rests_until, lane.c.failures, lane.c.pace, lane.c.paused_at,
     )
     .join(revision, (revision.c.tenant_id == profile.c.tenant_id) & (revision.c.profile_id == profile.c.id)
           & (revision.c.number == profile.c.revision))
@@ -131,9 +140,37 @@ def revise(
         )
     )  # fmt: skip
     lane_id = connection.execute(select(profile.c.lane).where(ours)).scalar_one()
-    connection.execute(update(lane).where(lane.c.id == lane_id).values(failures=0, trouble=None, rests_until=None))
+    connection.execute(
+        update(lane).where(lane.c.id == lane_id).values(_AFRESH | _policy(connection, tenant_id, settings))
+    )
     wake_by(connection, [(lane_id, now)])
     return number
+
+
+_AFRESH = {
+    "failures": 0, "trouble": None, "rests_until": None, "about": None, "probe": None, "pace": None, "spent_until": None
+}  # fmt: skip
+
+
+def _policy(connection: Connection, tenant_id: int, settings: Profile) -> dict[str, int | None]:
+    """What claiming has to know of the settings. A profile to fail over to that was deleted is none."""
+    there = find(connection, tenant_id, settings.failover) if settings.failover is not None else None
+    return {
+        "per_minute": settings.limit_per_minute, "per_hour": settings.limit_per_hour, "per_day": settings.limit_per_day,
+        "most_connections": settings.most_connections, "failover": there.lane if there else None,
+    }  # fmt: skip
+
+
+def failing_over_to(connection: Connection, tenant_id: int, profile_id: int) -> list[StoredProfile]:
+    """The tenant's profiles whose mail goes through this one while their relay is away."""
+    return [each for each in every(connection, tenant_id) if each.settings.failover == profile_id]
+
+
+def in_trouble(connection: Connection) -> list[tuple[str, StoredProfile]]:
+    """Every profile whose mail waits for something that a person could mend, with its tenant's slug."""
+    wrong = _STANDING.add_columns(tenant.c.slug).join(tenant, tenant.c.id == profile.c.tenant_id)
+    rows = connection.execute(wrong.where(lane.c.trouble.is_not(None) | lane.c.paused_at.is_not(None)))
+    return [(row.slug, _read(row)) for row in rows]
 
 
 def name_it(connection: Connection, tenant_id: int, profile_id: int, name: str) -> None:
@@ -151,6 +188,7 @@ def delete(connection: Connection, stored: StoredProfile, now: int) -> None:
     """Out of force; its revisions stay for the audit. If it was the default, the oldest that is left becomes it."""
     ours = (profile.c.tenant_id == stored.tenant_id) & (profile.c.id == stored.id)
     connection.execute(update(profile).where(ours).values(deleted_at=now, is_default=False))
+    connection.execute(update(lane).where(lane.c.failover == stored.lane).values(failover=None))
     heirs = select(func.min(profile.c.id)).where(
         profile.c.tenant_id == stored.tenant_id, profile.c.deleted_at.is_(None)
     )
@@ -182,5 +220,5 @@ def _read(row: Row[tuple[Any, ...]]) -> StoredProfile:
         lane=row.lane, settings=_from_json(row.settings), sealed_password=row.sealed_password,
         sign_in=StoredSignIn(row.sign_in_id, row.sealed, row.entered) if row.sign_in_id is not None else None,
         changed_at=row.changed_at, author=row.author, dialect=row.dialect, trouble=row.trouble,
-        rests_until=row.rests_until, failures=row.failures,
+        rests_until=row.rests_until, failures=row.failures, pace=row.pace, paused_at=row.paused_at,
     )  # fmt: skip

@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
 )  # fmt: skip
 
@@ -114,11 +115,47 @@ lane = Table(  # one profile's stream of mail: the unit of fairness, rest and li
     Column("rests_until", BigInteger),
     Column("failures", Integer, nullable=False),  # in a row, that were about the relay or the settings
     Column("trouble", Text),  # what the last of them was, as a sentence
+    Column("about", String(16)),  # whether that was the relay or the profile
+    Column("probe", String(26)),  # the lease of the one delivery that tries whether all is well again
+    Column("pace", Integer),  # slow start: at most so many in a worker's hands; null is full speed
+    Column("paused_at", BigInteger),  # by a person; until one resumes it
+    Column("spent_until", BigInteger),  # a limit is reached
+    Column("per_minute", Integer),  # these limits and the two below are the profile's, for those who claim
+    Column("per_hour", Integer),
+    Column("per_day", Integer),
+    Column("most_connections", Integer),
+    Column("failover", Id),  # the lane that sends its mail while its relay is away
+    Column("stands_in", Boolean, nullable=False, server_default=false()),  # some lane that fails over to it fails
 )
 # SQLite uses a partial index only when the query says the same words, and SQLAlchemy says "ready = 1" there.
 Index("ix_lane_ready_vt", lane.c.vt, sqlite_where=text("ready = 1"), postgresql_where=text("ready"))
 Index("ix_lane_wake_at", lane.c.wake_at, sqlite_where=text("wake_at IS NOT NULL"),
       postgresql_where=text("wake_at IS NOT NULL"))  # fmt: skip
+
+Index("ix_lane_failover", lane.c.failover, sqlite_where=text("failover IS NOT NULL"),
+      postgresql_where=text("failover IS NOT NULL"))  # fmt: skip
+Index("ix_lane_probe", lane.c.probe, sqlite_where=text("probe IS NOT NULL"),
+      postgresql_where=text("probe IS NOT NULL"))  # fmt: skip
+
+spent = Table(  # what lanes with a limit had claimed of them, by span and slot (domain/limits.py)
+    "spent",
+    metadata,
+    Column("lane", Id, primary_key=True, autoincrement=False),
+    Column("span", Integer, primary_key=True, autoincrement=False),  # seconds
+    Column("slot", BigInteger, primary_key=True, autoincrement=False),
+    Column("claimed", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+seat = Table(  # how many connections of a lane each worker may have; so that together they stay within its limit
+    "seat",
+    metadata,
+    Column("lane", Id, primary_key=True, autoincrement=False),
+    Column("worker", String(26), primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
 
 wake = Table(  # "look at this lane by then": everyone adds, claiming takes; so nobody waits for a lane's row
     "wake",
@@ -204,6 +241,7 @@ attempt = Table(
     Column("relay", String(64), nullable=False),
     Column("tls", String(128)),
     Column("revision", Integer, nullable=False),
+    Column("profile_id", Integer),  # that it went through, with that revision; null is the message's own
     Column("transcript_id", String(26)),
     sqlite_with_rowid=False,
 )

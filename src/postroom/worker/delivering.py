@@ -12,25 +12,21 @@ from itertools import groupby
 from operator import attrgetter
 
 from postroom import log
-from postroom.domain.address import Address
 from postroom.domain.delivery import (
-    MOST_CRASHES,
     SECOND,
+    Decision,
     Deferred,
     Finish,
     InDoubt,
     Outcome,
     Refused,
-    Scope,
     Sent,
-    Stage,
     State,
     decide,
     waits_for_the_lane,
 )  # fmt: skip
-from postroom.domain.message import Envelope, OnDoubt
+from postroom.domain.message import Envelope
 from postroom.domain.problems import Problem
-from postroom.domain.recipients import recipient_filter
 from postroom.smtp.attempt import Attempt
 from postroom.store.database import Database
 from postroom.store.profiles import StoredProfile
@@ -38,7 +34,8 @@ from postroom.store.queue.claim import Claim, Held, Kept, doubter, releaser
 from postroom.store.queue.lanes import report_lanes
 from postroom.store.queue.settle import Record, Settlement, settle
 from postroom.worker.hold import Hold, Parcel
-from postroom.worker.lanes import Lanes
+from postroom.worker.lanes import Lane, Lanes
+from postroom.worker.untried import failed_by_us, unusable, without_attempt
 
 # Not begun, as the pool was closed; no final dot, as the lease was (nearly) over: what is still ours is due at once.
 UNTOUCHED = ("pool.closed", "lease.lost")
@@ -87,40 +84,45 @@ class Delivering:
 
     # --- attempt
 
-    def consider(self, parcel: Parcel, stored: StoredProfile | None, kept: Kept | None) -> None:
-        """Settle what needs no attempt; try the rest."""
+    def consider(
+        self, parcel: Parcel, own: StoredProfile | None, stored: StoredProfile | None, kept: Kept | None
+    ) -> None:
+        """Settle what needs no attempt; try the rest. `stored` is the profile that it goes through, `own` its own."""
         with self._letting_go(parcel):
-            if stored is None or kept is None:
-                self._settle_untried(parcel, State.HELD, "Its profile or its content is no longer there.")
+            if own is None or stored is None or kept is None:
+                self._settle_untried(parcel, Finish(State.HELD), "Its profile or its content is no longer there.")
                 return
             self._hold.take(parcel, kept[1])
-            left = self._without_settled(parcel, stored)
-            if left:
-                self._attempt(left, stored, kept)
+            left = self._without_settled(parcel, own, stored)
+            if not left:
+                return
+            try:
+                lane = self._lanes.open(stored)
+            except Problem as problem:  # the settings can't be used: the secret can't be opened, say
+                self._settle(left, stored, unusable(problem, left, self._clock()))
+            else:
+                self._attempt(left, stored, lane, kept)
 
     def attempt(self, parcel: Parcel, stored: StoredProfile, kept: Kept) -> None:
         """Try what has just been accepted: there is nothing to consider."""
         with self._letting_go(parcel):
-            self._attempt(parcel, stored, kept)
+            lane = self._lanes.at_hand(stored)
+            if lane is None:
+                self.give_back(parcel)
+            else:
+                self._attempt(parcel, stored, lane, kept)
 
-    def _attempt(self, parcel: Parcel, stored: StoredProfile, kept: Kept) -> None:
-        try:
-            lane = self._lanes.open(stored)
-        except Problem as problem:  # the settings can't be used: the secret can't be opened, say
-            self._settle(parcel, stored, _unusable(problem, parcel, self._clock()))
-            return
+    def _attempt(self, parcel: Parcel, stored: StoredProfile, lane: Lane, kept: Kept) -> None:
         sender, content, reports = kept
         envelope = Envelope(sender, tuple([claim.recipient for claim in parcel]), reports, parcel[0].message_id)
-        held = Held(parcel[0].lease, tuple([claim.id for claim in parcel]))
-        sent = lane.pool.send(envelope, content, partial(self._may_send, held))
+        sent = lane.pool.send(envelope, content, partial(self._may_send, _held(parcel)))
         sent.add_done_callback(partial(self._attempted, parcel, stored))
 
-    def _without_settled(self, parcel: Parcel, stored: StoredProfile) -> Parcel:
-        """What is left to try, after what the time, the filter in force and earlier crashes decide."""
-        allowed = recipient_filter(stored.settings.recipient_filter)
+    def _without_settled(self, parcel: Parcel, own: StoredProfile, stored: StoredProfile) -> Parcel:
+        """What is left to try, after what the time, the filters in force and earlier crashes decide."""
         now, left = self._clock(), []
         for claim in parcel:
-            verdict = _without_attempt(claim, now, allowed.allows(Address.parse(claim.recipient)), stored)
+            verdict = without_attempt(claim, now, own, stored)
             if verdict is None:
                 left.append(claim)
             else:
@@ -138,7 +140,7 @@ class Delivering:
             attempt = sent.result()
         except Exception as bug:  # ours, not the relay's: it must not stop the others
             log.worker_failed(bug)
-            attempt = _failed_by_us(parcel, self._clock())
+            attempt = failed_by_us(parcel, self._clock())
         with self._letting_go(parcel):
             if all(_is_untouched(outcome) for outcome in attempt.outcomes.values()):
                 self.give_back(parcel)
@@ -148,19 +150,20 @@ class Delivering:
     def _settle(self, parcel: Parcel, stored: StoredProfile, attempt: Attempt) -> None:
         now = self._clock()
         self._report(stored, attempt, now)  # first: a lane that rests must not be claimed from once more
+        progress = any(isinstance(each, Sent) for each in attempt.outcomes.values())
         for claim in parcel:
             outcome = attempt.outcomes[claim.recipient]
             decision = decide(
                 outcome, attempt=claim.attempt, expires_at=claim.expires_at, on_doubt=claim.on_doubt, now=now,
-                dice=self._dice(),
+                dice=self._dice(), progress=progress,
             )  # fmt: skip
-            record = _record(outcome, attempt, stored.revision)
+            record = _record(outcome, attempt, stored)
             log.attempted(claim.id, record.outcome, record.code, attempt.relay, claim.attempt)
             self._write(Settlement(claim, decision, record.message, now, record))
 
-    def _settle_untried(self, claims: Iterable[Claim], state: State, note: str) -> None:
+    def _settle_untried(self, claims: Iterable[Claim], decision: Decision, note: str) -> None:
         for claim in claims:
-            self._write(Settlement(claim, Finish(state), note, self._clock()))
+            self._write(Settlement(claim, decision, note, self._clock()))
 
     def _write(self, settlement: Settlement) -> None:
         self._database.submit(settle, settlement, partial(self._written, settlement.claim))
@@ -183,8 +186,7 @@ class Delivering:
         """Untried, at no cost to it."""
         if not parcel:
             return
-        held = Held(parcel[0].lease, tuple(claim.id for claim in parcel))
-        self._database.submit(self._release, held, partial(self._given_back, parcel))
+        self._database.submit(self._release, _held(parcel), partial(self._given_back, parcel))
 
     def _given_back(self, parcel: Parcel, _released: Exception | None) -> None:
         """If it could not be written, the leases run out."""
@@ -195,7 +197,7 @@ class Delivering:
         if self._in_hand.pop((claim.id, claim.lease), None) is None:
             return
         roomier = self._hold.give(claim)
-        if self._lanes.give(claim.lane) or roomier:
+        if self._lanes.give(claim.through) or roomier:
             self._roomier()
         if not self._in_hand:
             self.idle.set()
@@ -215,24 +217,11 @@ def _if_it_failed_so_be_it(_written: Exception | None) -> None:
     """The next attempt tells the same."""
 
 
-def _without_attempt(claim: Claim, now: int, allowed: bool, stored: StoredProfile) -> tuple[State, str] | None:
-    """State and note of a delivery that is over without another attempt."""
-    if claim.in_doubt and claim.on_doubt is OnDoubt.HOLD:
-        return State.HELD, "The connection was lost after the final dot: look whether it arrived, then retry or cancel."
-    if now >= claim.expires_at:
-        return State.EXPIRED, "It was not delivered in the time that it was worth sending."
-    if claim.crashes >= MOST_CRASHES:
-        return State.HELD, "Workers have died again and again with it in hand: it is kept out of the way."
-    if not allowed:
-        return State.FILTERED, f"Held back by the recipient filter {stored.settings.recipient_filter}"
-    return None
-
-
 def _is_untouched(outcome: Outcome) -> bool:
     return isinstance(outcome, Deferred) and outcome.code in UNTOUCHED
 
 
-def _record(outcome: Outcome, attempt: Attempt, revision: int) -> Record:
+def _record(outcome: Outcome, attempt: Attempt, stored: StoredProfile) -> Record:
     names: dict[type, str] = {Sent: "sent", Deferred: "deferred", Refused: "refused", InDoubt: "in_doubt"}
     sent = isinstance(outcome, Sent)
     return Record(
@@ -245,16 +234,11 @@ def _record(outcome: Outcome, attempt: Attempt, revision: int) -> Record:
         duration=int(attempt.seconds * SECOND),
         relay=attempt.relay,
         tls=attempt.tls,
-        revision=revision,
+        revision=stored.revision,
+        profile_id=stored.id,
         transcript=None if sent else attempt.transcript or None,
     )
 
 
-def _failed_by_us(parcel: Parcel, now: int) -> Attempt:
-    outcome = Deferred("internal", "Something went wrong here; it is in the log.", Stage.SETTINGS, Scope.MESSAGE)
-    return Attempt({claim.recipient: outcome for claim in parcel}, "", "", None, now, 0.0)
-
-
-def _unusable(problem: Problem, parcel: Parcel, now: int) -> Attempt:
-    outcome = Deferred("settings.unusable", problem.message, Stage.SETTINGS, Scope.PROFILE)
-    return Attempt({claim.recipient: outcome for claim in parcel}, "", "", None, now, 0.0)
+def _held(parcel: Parcel) -> Held:
+    return Held(parcel[0].lease, tuple([claim.id for claim in parcel]), parcel[0].through)

@@ -26,7 +26,7 @@ class Hold:
     most: int = MOST_OCTETS
     full: set[int] = field(default_factory=set)
     _used: int = 0
-    _large: dict[tuple[str, str], list[int]] = field(default_factory=dict)  # claims left and octets, by parcel
+    _large: dict[tuple[str, str, int], list[int]] = field(default_factory=dict)  # claims left and octets, by parcel
 
     @property
     def room(self) -> int:
@@ -69,8 +69,8 @@ def _choose(waiting: list[Claim], octets: dict[str, int], room: int, most: int) 
     for claim in waiting:
         size = octets.get(claim.message_id, 0)
         large = size if size > SMALL else 0
-        if claim.lane in full or (large > room and room != most):
-            full.add(claim.lane)
+        if claim.through in full or (large > room and room != most):
+            full.add(claim.through)
         else:
             room -= large
             chosen.append(claim.message_id)
@@ -78,12 +78,12 @@ def _choose(waiting: list[Claim], octets: dict[str, int], room: int, most: int) 
 
 
 def parcels_of(claims: Sequence[Claim]) -> list[Parcel]:
-    """By message; a message has one lane."""
-    parcels: dict[str, Parcel] = {}
+    """By message and the lane that it goes through: its own, or one that stands in for that."""
+    parcels: dict[tuple[str, int], Parcel] = {}
     for claim in claims:
-        parcels.setdefault(claim.message_id, []).append(claim)
+        parcels.setdefault((claim.message_id, claim.through), []).append(claim)
     return list(parcels.values())
 
 
-def _name(claim: Claim) -> tuple[str, str]:
-    return claim.message_id, claim.lease
+def _name(claim: Claim) -> tuple[str, str, int]:
+    return claim.message_id, claim.lease, claim.through

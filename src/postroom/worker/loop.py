@@ -20,9 +20,12 @@ from postroom.store.queue.claim import Claim, Wanted, claimer, renewer
 from postroom.worker.delivering import Delivering
 from postroom.worker.hold import MOST_OCTETS, SMALL, Hold, parcels_of, take_in
 from postroom.worker.lanes import Lanes
+from postroom.worker.seats import Seats
+from postroom.worker.untried import is_kept_back
 
 CLAIM = 200  # deliveries in one go
 MOST_IN_FLIGHT = 2_000  # deliveries, over all lanes
+MOST_UNPROVEN = 1_000  # of these, in lanes whose relays have not taken anything yet: they may all be silent
 NAP = 0.5  # seconds between looks into an empty queue; `wake` shortens it
 GRACE = 25.0  # seconds that what is under way gets when we are told to stop
 
@@ -44,10 +47,12 @@ class Worker:
     ) -> None:
         self._database = database
         self._lease = int(lease * SECOND)
-        self._lanes = Lanes(route_of)
+        # SQLite has one process, whose all the connections are.
+        self._lanes = Lanes(route_of, None if database.is_sqlite else Seats(database, self._lease, clock()))
         self._hold = Hold(most_octets)
         self._due = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._changed = False
         self._delivering = Delivering(
             database, self._lanes, self._hold, lease=self._lease, clock=clock, dice=dice, roomier=self._due.set
         )  # fmt: skip
@@ -62,6 +67,11 @@ class Worker:
 
     def wake(self) -> None:
         """There is something to do."""
+        self._due.set()
+
+    def settings_changed(self) -> None:
+        """Somebody saved, paused or resumed: look at what is in hand at once, not with the next heartbeat."""
+        self._changed = True
         self._due.set()
 
     def stop(self) -> None:
@@ -82,6 +92,9 @@ class Worker:
         self.seen_at = time.monotonic()
         self._due.clear()
         try:
+            if self._changed:
+                self._changed = False
+                await self._look_at_lanes()
             claims = await self._claim_some()
             if claims:
                 await self._start(claims)
@@ -98,7 +111,8 @@ class Worker:
         if MOST_IN_FLIGHT - self.in_flight < CLAIM:
             return []
         free = self._lanes.free() | dict.fromkeys(self._hold.full, 0)
-        wanted = Wanted(CLAIM, self._lease, self._lanes.first_window, free)
+        only = self._lanes.proven if self._lanes.in_hand_unproven >= MOST_UNPROVEN else None
+        wanted = Wanted(CLAIM, self._lease, self._lanes.first_window, free, only)
         claims = await self._database.fold(self._claim, wanted)
         self._lanes.claimed(claims, free, all_there_was=len(claims) < CLAIM)
         self._delivering.take(claims)
@@ -106,21 +120,24 @@ class Worker:
 
     async def _start(self, claims: list[Claim]) -> None:
         """Look up what is claimed, and send each parcel on its way."""
-        parcels, lane_ids = parcels_of(claims), sorted({claim.lane for claim in claims})
+        parcels = parcels_of(claims)
+        lane_ids = sorted({each for claim in claims for each in (claim.lane, claim.through)})
         room, most = self._hold.room, self._hold.most
         try:
             (found, full), profiles = await self._database.read(
                 lambda connection: (take_in(connection, parcels, room, most), by_lanes(connection, lane_ids))
             )
         except Exception:
-            self._delivering.give_back(claims)
+            for parcel in parcels:
+                self._delivering.give_back(parcel)
             raise
         for parcel in parcels:
-            message_id, lane = parcel[0].message_id, parcel[0].lane
-            if message_id not in found and lane in full:
+            message_id, through = parcel[0].message_id, parcel[0].through
+            own, stored = profiles.get(parcel[0].lane), profiles.get(through)
+            if (message_id not in found and through in full) or is_kept_back(own, stored):
                 self._delivering.give_back(parcel)
             else:
-                self._delivering.consider(parcel, profiles.get(lane), found.get(message_id))
+                self._delivering.consider(parcel, own, stored, found.get(message_id))
         self._hold.turn_away(full)
 
     # --- what is accepted right here
@@ -162,8 +179,13 @@ class Worker:
             try:
                 self._lanes.forget_idle()
                 await asyncio.gather(*(self._database.fold(self._renew, each) for each in self._delivering.held()))
+                await self._look_at_lanes()
             except Exception as error:
                 log.worker_failed(error)
+
+    async def _look_at_lanes(self) -> None:
+        in_view = self._lanes.in_view
+        self._lanes.look_at(in_view, await self._database.read(lambda connection: by_lanes(connection, in_view)))
 
     async def _wind_up(self) -> None:
         """Let what is on the wire end, give back what has not begun."""
@@ -186,7 +208,7 @@ async def _nap(until: asyncio.Event) -> None:
 
 def _handed_over(new: NewMessage, lease: str) -> list[Claim]:
     return [
-        Claim(delivery_id, new.lane, new.id, each.recipient, 1, 0, new.expires_at, new.on_doubt, False, lease)
+        Claim(delivery_id, new.lane, new.lane, new.id, each.recipient, 1, 0, new.expires_at, new.on_doubt, False, lease)
         for delivery_id, each in with_ids(new)
         if each.state is State.WAITING
     ]

@@ -153,12 +153,13 @@ _IN_FORCE = """
 WITH meant (lane) AS (VALUES {rows})
 SELECT profile.lane, profile.revision FROM meant
 JOIN profile ON profile.lane = CAST(meant.lane AS BIGINT) AND profile.deleted_at IS NULL
-JOIN lane ON lane.id = profile.lane AND lane.rests_until IS NULL
+JOIN lane ON lane.id = profile.lane AND lane.failures = 0 AND lane.rests_until IS NULL AND lane.paused_at IS NULL
 """
 
 
 def _in_force(connection: Connection, acceptances: list[Acceptance]) -> set[tuple[int, int]]:
-    """Lane and revision where mail may go out at once. Elsewhere the settings may have been changed, or put to rest."""
+    """Lane and revision where mail may go out at once. Elsewhere the settings may have been changed, paused or put to
+    rest since. Limits are settings, and who hands over knows that there are none."""
     lanes = {each.messages[0].lane for each in acceptances if each.hand_over}
     return {(lane, revision) for lane, revision in run(connection, _IN_FORCE, [(each,) for each in sorted(lanes)])}
 

@@ -4,15 +4,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from postroom.domain.delivery import CRASH_IN_DOUBT, SECOND
 from postroom.domain.message import OnDoubt, Reports
 from postroom.store import reports
 from postroom.store.ids import new_id
+from postroom.store.queue.breaker import StandIns, end_probes, forget_probes, keep_probes, stand_ins
 from postroom.store.queue.lanes import sleep, wake_by, wake_up
+from postroom.store.queue.limits import refund
+from postroom.store.queue.policy import follow_policy, within_policy
 from postroom.store.rows import ask, run
 from postroom.store.schema import lane, queue
 
@@ -26,19 +29,22 @@ Clock = Callable[[Connection], int]
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What a worker can take now: `most` rows, of a lane at most `free[lane]` or `per_lane` where it has no view of it
-    yet, leased for `lease` microseconds."""
+    yet, leased for `lease` microseconds; where `only` is given, of these lanes alone."""
 
     most: int
     lease: int
     per_lane: int
     free: Mapping[int, int] = field(default_factory=dict)
+    only: frozenset[int] | None = None
 
 
 class Claim(NamedTuple):
-    """One delivery in a worker's hands. `in_doubt`: an earlier attempt may have got through."""
+    """One delivery in a worker's hands. `in_doubt`: an earlier attempt may have got through. `through`: the lane that
+    sends it, which is another than its own while that one's relay is away."""
 
     id: str
     lane: int
+    through: int
     message_id: str
     recipient: str
     attempt: int
@@ -74,31 +80,42 @@ def _claim(connection: Connection, wanted: Wanted, now: int) -> list[Claim]:
     claims: list[Claim] = []
     while (room := wanted.most - len(claims)) > 0:
         full = [each for each, left in free.items() if left <= 0]
-        lanes = _least_served(connection, min(room, LANES_AT_ONCE), full)
+        lanes = _least_served(connection, min(room, LANES_AT_ONCE), full, wanted.only)
         if not lanes:
             break
-        limits = {each: min(room // len(lanes), free.setdefault(each, wanted.per_lane)) for each in lanes}
-        ids = _due_ids(connection, limits, now)
-        found = _lease(connection, ids, lease, now + wanted.lease, now) if ids else []
-        given = Counter(claim.lane for claim in found)
-        _charge(connection, {each: lanes[each] + count for each, count in given.items()})
+        free |= within_policy(connection, lanes, {each: free.get(each, wanted.per_lane) for each in lanes}, now)
+        limits = {each: min(room // len(lanes), free[each]) for each in lanes}
+        helped = stand_ins(connection, [each for each, row in lanes.items() if row.stands_in], now)
+        ids = _due_ids(connection, limits, helped, now)
+        found = _lease(connection, ids, lease, now + wanted.lease, now, helped) if ids else []
+        given = Counter(claim.through for claim in found)
+        _charge(connection, {each: lanes[each].vt + count for each, count in given.items()})
         sleep(connection, [each for each in lanes if given[each] < limits[each]])
+        follow_policy(connection, lanes, given, helped, lease, now, now + wanted.lease)
         free |= {each: free[each] - given[each] for each in lanes}
         claims += found
     return claims
 
 
-def _least_served(connection: Connection, most: int, full: list[int]) -> dict[int, int]:
-    ready = select(lane.c.id, lane.c.vt).where(lane.c.ready).order_by(lane.c.vt).limit(most)
+def _least_served(
+    connection: Connection, most: int, full: list[int], only: frozenset[int] | None
+) -> dict[int, Row[Any]]:
+    ready = select(lane).where(lane.c.ready).order_by(lane.c.vt).limit(most)
     if full:
         ready = ready.where(lane.c.id.not_in(sorted(full)))
-    return {row.id: row.vt for row in connection.execute(ready.with_for_update(skip_locked=True))}
+    if only is not None:
+        ready = ready.where(lane.c.id.in_(sorted(only)))
+    return {row.id: row for row in connection.execute(ready.with_for_update(skip_locked=True))}
 
 
 # Written out per lane: each arm is one short range scan, on both databases (PostgreSQL turned a joined LIMIT into a
 # scan of everything; performance.md section 6). Nobody else claims from these lanes, but somebody may just settle late,
-# cancel or hasten a row: it is left for the next time.
-_ARM = "SELECT id FROM (SELECT id FROM queue WHERE lane = ? AND due_at <= ? ORDER BY due_at, id LIMIT {} {}) AS lane_{}"
+# cancel or hasten a row: it is left for the next time. The same goes for lanes that one stands in for.
+_ARM = (
+    "SELECT id, due_at FROM"
+    " (SELECT id, due_at FROM queue WHERE lane = ? AND due_at <= ? ORDER BY due_at, id LIMIT {} {}) AS lane_{}"
+)
+_OLDEST = "SELECT id, due_at FROM (SELECT * FROM ({}) AS each_{} ORDER BY due_at, id LIMIT {}) AS oldest_{}"
 _LEASE = """
 UPDATE queue
 SET due_at = ?, lease = ?, attempt = attempt + 1,
@@ -108,24 +125,34 @@ RETURNING id, lane, message_id, recipient, attempt, crashes, expires_at, hold_in
 """
 
 
-def _due_ids(connection: Connection, limits: dict[int, int], now: int) -> list[str]:
-    ours = "FOR UPDATE SKIP LOCKED" if connection.dialect.name == "postgresql" else ""
-    arms = [_ARM.format(int(limit), ours, n) for n, limit in enumerate(limits.values())]
-    parameters = [value for each in limits for value in (each, now)]
-    return [row[0] for row in ask(connection, " UNION ALL ".join(arms), parameters)]
+def _due_ids(connection: Connection, limits: dict[int, int], helped: StandIns, now: int) -> list[str]:
+    skip_locked = "FOR UPDATE SKIP LOCKED" if connection.dialect.name == "postgresql" else ""
+    arms: list[str] = []
+    values: list[int] = []
+    for place, (each, limit) in enumerate(limits.items()):
+        if limit > 0:
+            lanes = (each, *helped.get(each, ()))
+            of_each = [_ARM.format(int(limit), skip_locked, f"{place}_{n}") for n in range(len(lanes))]
+            both = " UNION ALL ".join(of_each)
+            arms.append(both if len(lanes) == 1 else _OLDEST.format(both, place, limit, place))
+            values += [value for one in lanes for value in (one, now)]
+    return [row[0] for row in ask(connection, " UNION ALL ".join(arms), values)] if arms else []
 
 
-def _lease(connection: Connection, ids: list[str], lease: str, until: int, now: int) -> list[Claim]:
+def _lease(connection: Connection, ids: list[str], lease: str, until: int, now: int, helped: StandIns) -> list[Claim]:
     taken = run(connection, _LEASE, _each(ids), before=(until, lease, CRASH_IN_DOUBT), after=(now,))
-    return [_claimed(*row) for row in sorted(taken, key=itemgetter(1, 0))]
+    through = {other: each for each, others in helped.items() for other in others}
+    return [_claimed(through, *row) for row in sorted(taken, key=itemgetter(1, 0))]
 
 
 def _claimed(
-    delivery: str, lane_id: int, message: str, recipient: str, attempt: int, crashes: int, expires_at: int,
-    holds: bool, in_doubt: bool, lease: str,
+    through: Mapping[int, int], delivery: str, lane_id: int, message: str, recipient: str, attempt: int, crashes: int,
+    expires_at: int, holds: bool, in_doubt: bool, lease: str,
 ) -> Claim:  # fmt: skip
-    on_doubt = OnDoubt.HOLD if holds else OnDoubt.RETRY
-    return Claim(delivery, lane_id, message, recipient, attempt, crashes, expires_at, on_doubt, bool(in_doubt), lease)
+    return Claim(
+        delivery, lane_id, through.get(lane_id, lane_id), message, recipient, attempt, crashes, expires_at,
+        OnDoubt.HOLD if holds else OnDoubt.RETRY, bool(in_doubt), lease,
+    )  # fmt: skip
 
 
 def _charge(connection: Connection, served: Mapping[int, int]) -> None:
@@ -156,10 +183,11 @@ def contents(connection: Connection, message_ids: Iterable[str]) -> dict[str, Ke
 
 
 class Held(NamedTuple):
-    """Claims under one lease, for `doubter`, `renewer` and `releaser`."""
+    """Claims under one lease and through one lane, for `doubter`, `renewer` and `releaser`."""
 
     lease: str
     ids: tuple[str, ...]
+    through: int = 0  # for `release`: whose allowance they were taken from
 
 
 # Each is for what is still under its lease. SQLite looks `held` up in `queue` by its index on `id`, one after another.
@@ -172,12 +200,17 @@ RETURNING queue.id, queue.lease
 _RENEW = """
 WITH held (id, lease, until) AS (VALUES {rows})
 UPDATE queue SET due_at = CAST(held.until AS BIGINT) FROM held WHERE queue.id = held.id AND queue.lease = held.lease
+RETURNING queue.lease
 """
 _RELEASE = """
 WITH held (id, lease, due_at) AS (VALUES {rows})
 UPDATE queue SET due_at = CAST(held.due_at AS BIGINT), lease = NULL, attempt = attempt - 1 FROM held
 WHERE queue.id = held.id AND queue.lease = held.lease
-RETURNING queue.lane
+"""
+_STILL_OURS = """
+WITH held (id, lease) AS (VALUES {rows})
+SELECT queue.id, queue.lease, queue.lane FROM held
+JOIN queue ON queue.id = held.id AND queue.lease = held.lease
 """
 
 
@@ -198,7 +231,8 @@ def renewer(now: Clock, lease: int) -> Callable[[Connection, Sequence[Held]], li
 
     def renew(connection: Connection, held: Sequence[Held]) -> list[Exception | None]:
         until = now(connection) + lease
-        run(connection, _RENEW, [(*each, until) for each in one_by_one(held)])
+        renewed = run(connection, _RENEW, [(*each, until) for each in one_by_one(held)])
+        keep_probes(connection, {lease for (lease,) in renewed}, until)
         return [None] * len(held)
 
     return renew
@@ -209,11 +243,21 @@ def releaser(now: Clock) -> Callable[[Connection, Sequence[Held]], list[Exceptio
 
     def release(connection: Connection, held: Sequence[Held]) -> list[Exception | None]:
         at = now(connection)
-        released = run(connection, _RELEASE, [(*each, at) for each in one_by_one(held)])
-        wake_by(connection, ((lane_id, at) for (lane_id,) in released))
+        ours = still_ours(connection, one_by_one(held))
+        run(connection, _RELEASE, [(*each, at) for each in ours])
+        wake_by(connection, ((lane_id, at) for lane_id in ours.values()))
+        through = {(each, one.lease): one.through for one in held for each in one.ids}
+        refund(connection, [(through[each], each[1]) for each in ours])
+        end_probes(connection, [(lane_id, lease) for (_, lease), lane_id in ours.items()])
         return [None] * len(held)
 
     return release
+
+
+def still_ours(connection: Connection, holds: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Of claims (id and lease) those that nobody else has taken, and nobody can now; with their lanes."""
+    locked = " FOR UPDATE OF queue" if connection.dialect.name == "postgresql" else ""
+    return {(each, lease): lane_id for each, lease, lane_id in run(connection, _STILL_OURS + locked, holds)}
 
 
 def one_by_one(held: Iterable[Held]) -> list[tuple[str, str]]:
@@ -230,4 +274,5 @@ def recover(connection: Connection, now: int) -> int:
     dead = update(queue).where(queue.c.lease.is_not(None), queue.c.due_at > now).values(due_at=now)
     lanes = connection.execute(dead.returning(queue.c.lane)).scalars().all()
     wake_by(connection, ((each, now) for each in lanes))
+    forget_probes(connection)
     return len(lanes)

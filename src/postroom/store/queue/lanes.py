@@ -1,8 +1,8 @@
 """Lanes: one profile's stream of mail each, the unit of fairness and of rest.
 
 Ready lanes are served by least virtual time, a few rows each, so that one tenant's million can't stand in front of
-another's first (`research/performance.md` section 6). A lane that rests, or has nothing due, is not ready and costs
-nothing; `wake_at` says when to look again.
+another's first (`research/performance.md` section 6). A lane that rests, is paused, has spent what a limit allows, or
+has nothing due, is not ready and costs nothing; `wake_at` says when to look again.
 
 Whoever adds mail to a lane, or puts it back, says so in the inbox `wake` (`wake_by`), which is only ever appended to:
 nobody waits for a lane's row, and a wake-up is seen exactly when its mail is, so that no claim that looked a moment too
@@ -12,8 +12,22 @@ early can put the lane to sleep over it. Only claiming takes from the inbox, und
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 
+from postroom.domain.breaker import PROBE
+from postroom.domain.delivery import Scope
 from postroom.store.rows import run
 from postroom.store.schema import lane, profile, queue, wake
 
@@ -31,7 +45,11 @@ def wake_up(connection: Connection, now: int) -> None:
     keeps its wake-ups for later."""
     asked = _take_asked(connection)
     if asked:
-        free = set(connection.execute(_free(lane.c.id.in_(sorted(asked)))).scalars())
+        wanted = _free(lane.c.id.in_(sorted(asked))).add_columns(lane.c.failover, lane.c.rests_until)
+        rows = connection.execute(wanted).all()
+        free = {row.id for row in rows}
+        resting = (row for row in rows if row.failover is not None and (row.rests_until or 0) > now)
+        wake_by(connection, [(row.failover, asked[row.id]) for row in resting])  # seen by the next claim
         wake_by(connection, ((each, at) for each, at in asked.items() if each not in free))
         _make_ready(connection, lane.c.id.in_([each for each in sorted(free) if asked[each] <= now]), now)
         _look_later(connection, {each: asked[each] for each in sorted(free) if asked[each] > now})
@@ -58,7 +76,9 @@ def _free(which: ColumnElement[bool]) -> Select[int]:
 
 
 def _rested(now: int) -> ColumnElement[bool]:
-    return func.coalesce(lane.c.rests_until, 0) <= now
+    """Whether nothing keeps it: neither its relay nor a limit nor a person."""
+    kept_until = (func.coalesce(each, 0) for each in (lane.c.rests_until, lane.c.spent_until))
+    return and_(*(until <= now for until in kept_until), lane.c.paused_at.is_(None))
 
 
 def _level() -> ColumnElement[int]:
@@ -91,13 +111,18 @@ def sleep(connection: Connection, lanes: list[int]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LaneReport:
-    """How a lane's relay is doing under `revision` of its settings: `rests_until` None means well again."""
+    """How a lane's relay is doing under `revision` of its settings: `rests_until` None means well again, and then
+    `pace` how many a worker may hold of it for now (None: as many as it likes). One that does not clear tells the pace
+    of a slow start, and nothing of a lane that has failed since."""
 
     lane: int
     failures: int
     revision: int
     rests_until: int | None = None
     trouble: str | None = None
+    scope: Scope = Scope.RELAY
+    pace: int | None = None
+    clears: bool = True
 
 
 def report_lanes(connection: Connection, reports: Sequence[LaneReport]) -> list[Exception | None]:
@@ -110,15 +135,28 @@ def report_lanes(connection: Connection, reports: Sequence[LaneReport]) -> list[
 
 
 def _report(connection: Connection, report: LaneReport) -> None:
+    failed = report.rests_until is not None
     values: dict[str, object] = {
-        "failures": report.failures, "trouble": report.trouble, "rests_until": report.rests_until,
+        "failures": report.failures, "trouble": report.trouble, "rests_until": report.rests_until, "probe": None,
+        "about": report.scope.value if failed else None, "pace": PROBE if failed else report.pace,
     }  # fmt: skip
-    if report.rests_until is not None:
+    if failed:
         values |= {"ready": False, "wake_at": report.rests_until}
     in_force = select(profile.c.id).where(profile.c.lane == lane.c.id, profile.c.revision == report.revision).exists()
-    noted = connection.execute(update(lane).where(lane.c.id == report.lane, in_force).values(values))
-    if noted.rowcount and report.rests_until is None:
-        wake_by(connection, [(report.lane, AT_ONCE)])
+    still = literal(True) if report.clears else lane.c.failures == 0
+    noted = connection.execute(update(lane).where(lane.c.id == report.lane, in_force, still).values(values))
+    if noted.rowcount:
+        wake_by(connection, [(report.lane, AT_ONCE)] if not failed else [])
+        if failed and report.scope is Scope.RELAY:
+            call_stand_ins(connection, report.lane)
+
+
+def call_stand_ins(connection: Connection, failing: int) -> None:
+    """Have the lane that stands in for this one, if any, look at once what is due there."""
+    wanted = select(lane.c.failover).where(lane.c.id == failing, lane.c.failover.is_not(None))
+    for each in connection.execute(wanted).scalars().all():
+        connection.execute(update(lane).where(lane.c.id == each).values(stands_in=True))
+        wake_by(connection, [(each, AT_ONCE)])
 
 
 def waiting_in(connection: Connection, lane_id: int) -> int:

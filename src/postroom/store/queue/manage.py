@@ -52,6 +52,12 @@ def hasten(connection: Connection, message_id: str, lane_id: int, now: int) -> i
     return count
 
 
+def is_waiting(connection: Connection, message_id: str) -> bool:
+    """Whether a delivery of the message is in the queue and in nobody's hands."""
+    waits = select(queue.c.id).where(queue.c.id.in_(_deliveries_of(message_id)), queue.c.lease.is_(None)).limit(1)
+    return connection.execute(waits).first() is not None
+
+
 def _deliveries_of(message_id: str) -> Select[tuple[str]]:
     return select(delivery.c.id).where(delivery.c.message_id == message_id)
 

@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection
 
 from postroom.domain.delivery import Decision, Finish, RelayReply, Stage, State, TryAgain
 from postroom.store.ids import new_id
-from postroom.store.queue.claim import Claim
+from postroom.store.queue.breaker import end_probes
+from postroom.store.queue.claim import Claim, still_ours
 from postroom.store.queue.lanes import wake_by
+from postroom.store.queue.limits import refund
 from postroom.store.rows import insert_rows, run
-from postroom.store.schema import attempt, queue, transcript
+from postroom.store.schema import attempt, transcript
 
 
 class Record(NamedTuple):
@@ -27,6 +29,7 @@ class Record(NamedTuple):
     tls: str | None
     revision: int
     transcript: str | None
+    profile_id: int | None = None  # that it went through; None is the message's own
 
 
 class Settlement(NamedTuple):
@@ -44,17 +47,29 @@ def settle(connection: Connection, settlements: Sequence[Settlement]) -> list[bo
     ordered = sorted(settlements, key=_hold)  # the same order everywhere, so that nobody waits crosswise
     finished = [_hold(each) for each in ordered if isinstance(each.decision, Finish)]
     again = {_hold(each): each for each in ordered if isinstance(each.decision, TryAgain)}
-    still = _still_ours(connection, list(again))
+    still = still_ours(connection, list(again))
     run(connection, _PUT_BACK, [_again_row(again[each]) for each in again if each in still])
     ours: set[Hold] = {*run(connection, _TAKE_OUT, finished), *still}
     written = [each for each in settlements if _hold(each) in ours]
     run(connection, _SETTLED, [_settled_row(each) for each in written])
     _record(connection, written)
+    _give_back(connection, written)
     wake_by(connection, ((e.claim.lane, e.decision.at) for e in written if isinstance(e.decision, TryAgain)))
     return [_hold(each) in ours for each in settlements]
 
 
-Hold = tuple[str, str]  # id and lease: someone else may be settling the same delivery, rightly, in this very batch
+def _give_back(connection: Connection, settlements: list[Settlement]) -> None:
+    """What costs the message no attempt costs its lane nothing of its limits."""
+    free = [each for each in settlements if each.record is None or not _counts(each.decision)]
+    refund(connection, [(each.claim.through, each.claim.lease) for each in free])
+    end_probes(connection, [(each.claim.lane, each.claim.lease) for each in free if each.record is None])
+
+
+def _counts(decision: Decision) -> bool:
+    return isinstance(decision, Finish) or decision.counts
+
+
+Hold = tuple[str, str]  # lease and id: someone else may be settling the same delivery, rightly, in this very batch
 
 
 def _hold(settlement: Settlement) -> Hold:
@@ -80,15 +95,6 @@ SET state = ended.state, attempts = CAST(ended.attempts AS INTEGER), updated_at 
     note = ended.note
 FROM ended WHERE delivery.id = ended.id
 """
-
-
-def _still_ours(connection: Connection, holds: list[Hold]) -> set[Hold]:
-    if not holds:
-        return set()
-    ours = select(queue.c.id, queue.c.lease).where(
-        queue.c.id.in_([each for each, _ in holds]), tuple_(queue.c.id, queue.c.lease).in_(holds)
-    )
-    return {(row.id, row.lease) for row in connection.execute(ours.with_for_update())}
 
 
 def _again_row(settlement: Settlement) -> tuple[object, ...]:
@@ -123,7 +129,7 @@ def _attempt_row(settlement: Settlement, record: Record, transcript_id: str | No
     return (
         new_id(settlement.at), settlement.claim.id, settlement.claim.attempt, record.started_at, record.duration,
         record.outcome, record.stage.value, record.code, record.message, code, enhanced, text, record.relay,
-        record.tls, record.revision, transcript_id,
+        record.tls, record.revision, record.profile_id, transcript_id,
     )  # fmt: skip
 
 

@@ -10,7 +10,8 @@ from postroom.dialects import by_name
 from postroom.dialects.dialect import Dialect, Fields
 from postroom.domain.problems import Invalid, Unavailable
 from postroom.web import bodies
-from postroom.web.api.models import Out, ProfileOut
+from postroom.web.api.models import Out
+from postroom.web.api.profile_models import ProfileOut
 from postroom.web.api.profiles import tagged, which
 from postroom.web.callers import NativeCaller, NativeTenant, TheRoom
 

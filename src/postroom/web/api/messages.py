@@ -12,7 +12,7 @@ from postroom.domain.problems import Invalid
 from postroom.domain.profile import LARGEST_ID
 from postroom.store.messages import AttemptRead, DeliveryRead, MessageRead, Search
 from postroom.web import bodies
-from postroom.web.api.models import (
+from postroom.web.api.message_models import (
     AttachmentBody,
     AttemptOut,
     DeliveryOut,
@@ -23,8 +23,8 @@ from postroom.web.api.models import (
     MessageList,
     MessageOut,
     Receipt,
-    moment,
 )  # fmt: skip
+from postroom.web.api.models import moment
 from postroom.web.callers import NativeCaller, NativeTenant, TheRoom, native_caller, native_tenant, room_of
 from postroom.web.openapi import takes
 
@@ -144,23 +144,24 @@ def _message(read: MessageRead, *, with_tries: bool = False) -> MessageOut:
         expires_at=moment(read.expires_at), on_doubt=read.on_doubt, envelope_sender=read.envelope_sender,
         sender=read.header_from, subject=read.subject, size=read.size,
         dsn=DsnOut(notify=list(read.reports.notify), returned=read.reports.returned) if read.reports else None,
-        deliveries=[_delivery(each, with_tries) for each in read.deliveries],
+        deliveries=[_delivery(each, read.profile_id, with_tries) for each in read.deliveries],
     )  # fmt: skip
 
 
-def _delivery(read: DeliveryRead, with_tries: bool) -> DeliveryOut:
+def _delivery(read: DeliveryRead, profile_id: int, with_tries: bool) -> DeliveryOut:
     return DeliveryOut(
         id=read.id, recipient=read.recipient, state=read.state, attempts=read.attempts,
         updated_at=moment(read.updated_at), note=read.note,
         next_attempt_at=moment(read.next_attempt_at) if read.next_attempt_at is not None else None,
-        tries=[_attempt(each) for each in read.tries] if with_tries else None,
+        tries=[_attempt(each, profile_id) for each in read.tries] if with_tries else None,
     )  # fmt: skip
 
 
-def _attempt(read: AttemptRead) -> AttemptOut:
+def _attempt(read: AttemptRead, profile_id: int) -> AttemptOut:
     return AttemptOut(
         number=read.number, started_at=moment(read.started_at), seconds=round(read.duration / 1e6, 6),
         outcome=read.outcome, stage=read.stage, code=read.code, message=read.message,
         reply=f"{read.reply_code} {read.reply_text}" if read.reply_code else None,
-        relay=read.relay, tls=read.tls, revision=read.revision, transcript=read.transcript,
+        relay=read.relay, tls=read.tls, profile=read.profile_id or profile_id, revision=read.revision,
+        transcript=read.transcript,
     )  # fmt: skip

@@ -10,7 +10,8 @@ from postroom.domain.secret import Secret
 from postroom.smtp.check import Step
 from postroom.store.profiles import StoredProfile
 from postroom.web import bodies
-from postroom.web.api.models import (
+from postroom.web.api.models import moment
+from postroom.web.api.profile_models import (
     CheckBody,
     CheckOut,
     NewProfileBody,
@@ -19,7 +20,6 @@ from postroom.web.api.models import (
     ProfileOut,
     ProfilePatchBody,
     StepOut,
-    moment,
 )  # fmt: skip
 from postroom.web.callers import NativeCaller, NativeTenant, TheRoom
 from postroom.web.openapi import takes
@@ -99,6 +99,20 @@ async def check_profile(
     return CheckOut(ok=all(each.status != "failed" for each in steps), steps=[_step(each) for each in steps])
 
 
+@router.post("/profiles/{profile}/pause", summary="Keep its mail back until it is resumed")
+async def pause_profile(
+    profile: str, response: Response, room: TheRoom, caller: NativeCaller, tenant: NativeTenant
+) -> ProfileOut:
+    return tagged(response, await room.profiles.pause(caller, tenant, which(profile)))
+
+
+@router.post("/profiles/{profile}/resume", summary="Send its mail again at once, whatever it waits for but its limits")
+async def resume_profile(
+    profile: str, response: Response, room: TheRoom, caller: NativeCaller, tenant: NativeTenant
+) -> ProfileOut:
+    return tagged(response, await room.profiles.resume(caller, tenant, which(profile)))
+
+
 def which(profile: str) -> int | None:
     """A profile's id; None for `default`. Raises Invalid."""
     if profile == "default":
@@ -136,6 +150,7 @@ def shown(stored: StoredProfile) -> ProfileOut:
         dialect=stored.dialect,
         trouble=stored.trouble,
         rests_until=moment(stored.rests_until) if stored.rests_until else None,
+        paused_at=moment(stored.paused_at) if stored.paused_at else None,
     )
 
 
