@@ -71,6 +71,7 @@ async def test_a_caller_who_goes_away_takes_the_mail_from_nobody(tmp_path: Path)
                 await asyncio.sleep(0)
             asked.cancel()
             await asyncio.gather(asked, return_exceptions=True)
+        await hand_in(house, first=60)  # the writer does one thing after another: what was asked for before is done
         kept = await house.client.get("/v1/messages?limit=200", headers=house.admin)
         count = len(kept.json()["messages"])
         await until(lambda: len(relay.mails) == count, "delivery of all that was kept")
