@@ -32,7 +32,6 @@ class Pool:
         self._messages_per_connection = messages_per_connection
         self._idle_seconds = idle_seconds
         self._waiting: deque[Job] = deque()
-        self._in_flight = 0
         self._sessions: set[Session] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -46,8 +45,6 @@ class Pool:
         only when a warm connection turned out to be closed and the message goes over a new one.
         """
         future: asyncio.Future[Attempt] = asyncio.get_running_loop().create_future()
-        self._in_flight += 1
-        future.add_done_callback(self._one_less)
         job = Job(envelope, content, before_dot, future)
         if self._closed:
             self._fail(job, _closed())
@@ -71,7 +68,7 @@ class Pool:
     @property
     def in_flight(self) -> int:
         """Messages that have no attempt yet, waiting or under way."""
-        return self._in_flight
+        return sum(job.is_wanted for job in self._waiting) + sum(session.in_hand for session in self._sessions)
 
     @property
     def idle(self) -> int:
@@ -159,9 +156,6 @@ class Pool:
             job.fail(failure, "", "", None)
         else:
             job.fail(failure, str(session.messages.transcript), session.relay, session.tls)
-
-    def _one_less(self, _: asyncio.Future[Attempt]) -> None:
-        self._in_flight -= 1
 
 
 def _closed() -> Failure:

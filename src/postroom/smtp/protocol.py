@@ -8,6 +8,8 @@ Whoever drives it writes what `to_send` gives and looks at `needs_tls`, `token_d
 """
 
 from collections import deque
+from itertools import repeat
+from typing import NamedTuple
 
 from postroom.domain.delivery import Scope, Stage
 from postroom.smtp import verdict
@@ -25,6 +27,15 @@ from postroom.smtp.verdict import Interruption
 RESET = command("RSET")
 
 
+class _Commands(NamedTuple):
+    """What is written in one go, because the relay may hear all of it without having answered any."""
+
+    owner: Transaction | None  # None owns a RSET
+    lines: bytes
+    replies: int = 1
+    asks_for_data: bool = False
+
+
 class Protocol:
     """One connection's conversation."""
 
@@ -40,7 +51,7 @@ class Protocol:
         self._out: list[bytes] = []
         self._dialogue: Dialogue[Capabilities | None] | None = None
         self._turn: Turn | None = None
-        self._unsaid: deque[tuple[Transaction | None, bytes]] = deque()  # None owns a RSET
+        self._unsaid: deque[_Commands] = deque()
         self._awaited: deque[Transaction | None] = deque()
         self._finished: list[Transaction] = []
         self._reset_due = False
@@ -79,10 +90,16 @@ class Protocol:
 
     def to_send(self) -> bytes:
         """What to write now. It is given once."""
+        if not self._out:
+            return b""
         data = b"".join(self._out)
         self._out.clear()
         self._unwritten = 0
         return data
+
+    @property
+    def has_finished(self) -> bool:
+        return bool(self._finished)
 
     def take_finished(self) -> list[Transaction]:
         finished, self._finished = self._finished, []
@@ -99,7 +116,8 @@ class Protocol:
             self._stop(_injected())
         try:
             while not (self.is_over or self.needs_tls) and (reply := self._reader.next()) is not None:
-                self._check_step()
+                if self._out:
+                    self._check_step()
                 self.replies += 1
                 self._hear(reply)
         except ProtocolError as error:
@@ -143,8 +161,11 @@ class Protocol:
             return
         if self._reset_due:
             self._reset_due = False
-            self._unsaid.append((None, RESET))
-        self._unsaid.extend((transaction, line) for line in script)
+            self._unsaid.append(_Commands(None, RESET))
+        if self.capabilities.pipelining:
+            self._unsaid.append(_Commands(transaction, b"".join(script), len(script), asks_for_data=True))
+        else:
+            self._unsaid.extend(_Commands(transaction, line, 1, line is DATA) for line in script)
         self._say_what_may_be_said()
 
     def end_body(self) -> None:
@@ -216,26 +237,31 @@ class Protocol:
     # Transactions.
 
     def _hear(self, reply: Reply) -> None:
-        if isinstance(self._turn, Say | Listen):
-            self._hear_dialogue(self._turn, reply)
-        elif self._turn is not None:
-            # Nothing was asked: the relay will not wait for the token.
-            self._stop(verdict.closing(reply, self._turn.stage))
+        if self._turn is not None:
+            self._hear_turn(self._turn, reply)
         elif self._awaited:
-            self._hear_answer(self._awaited.popleft(), reply)
+            self._hear_answer(self._awaited[0], reply)
         elif self.body_due is not None:
             self._hear_early(self.body_due, reply)
         else:
             # Nothing was asked: an idle relay closing (421), or one that is out of step. Neither is anybody's failure.
             self.is_over = True
 
+    def _hear_turn(self, turn: Turn, reply: Reply) -> None:
+        if isinstance(turn, Say | Listen):
+            self._hear_dialogue(turn, reply)
+        else:
+            # Nothing was asked: the relay will not wait for the token.
+            self._stop(verdict.closing(reply, turn.stage))
+
     def _check_step(self) -> None:
         """A reply that was there before its command had been written belongs to something else."""
-        if self._out and len(self._awaited) <= self._unwritten:
+        if len(self._awaited) <= self._unwritten:
             raise ProtocolError("a reply came before its command")
 
     def _hear_answer(self, transaction: Transaction | None, reply: Reply) -> None:
         if transaction is None:
+            self._awaited.popleft()
             if not reply.accepts:
                 self._break_off(Interruption.LOST)
         elif reply.code == 421:
@@ -244,11 +270,11 @@ class Protocol:
             self._break_off(Interruption.LOST)
         else:
             transaction.transcript.heard(reply)
-            self._awaited.appendleft(transaction)  # so that a reply that can't be meant ends this one too
-            transaction.hear(reply)
+            transaction.hear(reply)  # still awaited, so that a reply that can't be meant ends this one too
             self._awaited.popleft()
             self._after(transaction)
-        self._say_what_may_be_said()
+        if self._unsaid:
+            self._say_what_may_be_said()
 
     def _after(self, transaction: Transaction) -> None:
         """Go on from where a reply has brought a transaction."""
@@ -258,7 +284,7 @@ class Protocol:
             else:
                 self._write_dot(transaction)  # RFC 2920 3.1: the relay waits for a message all the same
             return
-        if self._unsaid and self._unsaid[0][0] is transaction and transaction.is_hopeless:
+        if self._unsaid and self._unsaid[0].owner is transaction and transaction.is_hopeless:
             transaction.phase = Phase.DONE
         if transaction.phase is Phase.DONE:
             self._forget(transaction)
@@ -285,16 +311,16 @@ class Protocol:
 
     def _say_what_may_be_said(self) -> None:
         while self._unsaid and (self.capabilities.pipelining or not self._awaited) and self.body_due is None:
-            owner, line = self._unsaid.popleft()
-            self._awaited.append(owner)
-            self._out.append(line)
-            self._unwritten += 1
+            owner, lines, replies, asks_for_data = self._unsaid.popleft()
+            self._awaited.extend(repeat(owner, replies))
+            self._out.append(lines)
+            self._unwritten += replies
             if owner is not None:
-                owner.transcript.said(line)
-                owner.asked_for_data |= line is DATA
+                owner.transcript.said(lines)
+                owner.asked_for_data |= asks_for_data
 
     def _forget(self, transaction: Transaction) -> None:
-        while self._unsaid and self._unsaid[0][0] is transaction:
+        while self._unsaid and self._unsaid[0].owner is transaction:
             self._unsaid.popleft()
 
     def _finish(self, transaction: Transaction, failure: Failure) -> None:
@@ -305,7 +331,7 @@ class Protocol:
     def _break_off(self, why: Interruption, *, limit: bool = False) -> None:
         """Nothing more is said or heard: everything that is under way ends in the phase where it is."""
         self.is_over = True
-        under_way = [*self._awaited, self.body_due, *(owner for owner, _ in self._unsaid)]
+        under_way = [*self._awaited, self.body_due, *(commands.owner for commands in self._unsaid)]
         self._awaited.clear()
         self._unsaid.clear()
         self._out.clear()

@@ -16,6 +16,8 @@ LONGEST_SHOWN = 512
 
 # The first digit says what it means and the second is loose: 571 and 591 are seen in the wild (RFC 5321 4.2.1).
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
+# A whole reply of one line, as nearly all are. Whatever it does not match is looked at line by line.
+_SINGLE = re.compile(rb"([2-5][0-9]{2})(?: ([^\r\n]*))?\r?\n")
 _ENHANCED = re.compile(rb"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?= |$)")
 _UNPRINTABLE = re.compile(r"[^ -~]")
 
@@ -95,6 +97,13 @@ class ReplyReader:
 
     def next(self) -> Reply | None:
         """The next whole reply, or None until more bytes come. Raises ProtocolError."""
+        if not self._buffer:
+            return None
+        single = None if self._lines else _SINGLE.match(self._buffer, 0, LONGEST_LINE)
+        if single is not None:
+            code, text = single.groups(b"")
+            del self._buffer[: single.end()]
+            return Reply(int(code), (text,))
         while (line := self._next_line()) is not None:
             found = _LINE.fullmatch(line)
             if found is None:

@@ -61,6 +61,7 @@ class Session:
         self._serving = False
         self._leaving = False
         self._replies = 0
+        self._moved = False  # something was heard or written since the alarm was set
         self._alarm = Alarm(self._ring)
 
     @property
@@ -71,6 +72,11 @@ class Session:
     @property
     def tls(self) -> str | None:
         return self._line.tls
+
+    @property
+    def in_hand(self) -> int:
+        """Messages begun here whose callers still wait for them."""
+        return sum(job.is_wanted for job in self._jobs.values())
 
     @property
     def offered(self) -> Capabilities:
@@ -162,10 +168,9 @@ class Session:
         """Bring the world in line with where the conversation is: the one place that everything comes through."""
         messages = self.messages
         self._report()
-        if messages.body_due is not None and self._body is None:
-            self._body = memoryview(messages.body_due.body())
-        self._pump()
-        if self._serving:
+        if messages.body_due is not None or self._body is not None:
+            self._pump()
+        if self._serving and messages.is_idle:
             self._take_next()
         self._flush()
         self._report()
@@ -175,10 +180,14 @@ class Session:
 
     def _report(self) -> None:
         """Hand out what has come of messages and of the ladder's steps."""
-        for passed in self.messages.passed:
-            self._tell(passed)
-        self.messages.passed.clear()
-        for transaction in self.messages.take_finished():
+        messages = self.messages
+        if messages.passed:
+            for passed in messages.passed:
+                self._tell(passed)
+            messages.passed.clear()
+        if not messages.has_finished:
+            return
+        for transaction in messages.take_finished():
             job = self._jobs.pop(transaction)
             # A warm connection that was closed under us says nothing about the message (H31).
             if self.messages.is_over and self.used > 1 and not transaction.heard and job.may_try_again:
@@ -221,25 +230,37 @@ class Session:
     def _flush(self) -> None:
         data = self.messages.to_send()
         if data:
-            self._line.write(data)
+            self._write(data)
         for job in self._jobs.values():
             if job.permit is None and job.transaction.asked_for_data:
                 # The commit that stands before the final dot overlaps the round trip that waits for the 354.
-                job.ask_for_permit().add_done_callback(lambda _: self._act())
-        if data or self._replies != self.messages.replies:
+                permit = job.ask_for_permit()
+                if not permit.done():
+                    permit.add_done_callback(self._permitted)
+        if self._moved or self._replies != self.messages.replies:
             self._replies = self.messages.replies
+            self._moved = False
             self._watch()
+
+    def _write(self, data: bytes | memoryview) -> None:
+        self._moved = True
+        self._line.write(data)
+
+    def _permitted(self, _: "asyncio.Future[bool]") -> None:
+        if self.messages.body_due is not None:  # else the 354 comes later, and looks
+            self._act()
 
     def _pump(self) -> None:
         """Write as much of the body as the socket takes and, when nothing of it is left behind, the final dot."""
         transaction = self.messages.body_due
-        if transaction is None or self._body is None:
+        if transaction is None:
             self._body = None
             return
+        if self._body is None:
+            self._body = memoryview(transaction.body())
         while len(self._body) > CHUNK and not self._line.is_full:
-            self._line.write(self._body[:CHUNK])
+            self._write(self._body[:CHUNK])
             self._body = self._body[CHUNK:]
-            self._watch()
         job = self._jobs[transaction]
         if self._line.is_full or job.permit is None or not job.permit.done():
             return  # resume_writing or the permit comes back here
@@ -256,8 +277,7 @@ class Session:
             job = self._owner.next_job()
             if job is not None:
                 self._begin(job)
-        self._line.write(b"".join((rest, self.messages.to_send())))
-        self._watch()
+        self._write(b"".join((rest, self.messages.to_send())))
 
     # Deadlines.
 
@@ -272,7 +292,10 @@ class Session:
             self._alarm.set(min(timeouts.attempt if waiting_for_permit else patience, self._rest_of_attempt()))
 
     def _rest_of_attempt(self) -> float:
-        started = next((job.started for job in self._jobs.values()), self._opened_at)
+        started = self._opened_at
+        for job in self._jobs.values():
+            started = job.started
+            break
         return max(started + self._route.timeouts.attempt - time.monotonic(), 0)
 
     def _ring(self) -> None:

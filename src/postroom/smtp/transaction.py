@@ -219,7 +219,7 @@ def _unfit(envelope: Envelope, content: bytes, offered: Capabilities) -> Failure
     if offered.size is not None and len(content) > offered.size:
         what = f"The message has {len(content)} bytes, and the relay takes at most {offered.size}."
         return _refused("message.too_large", what)
-    if envelope.needs_smtputf8 and not offered.utf8:
+    if not offered.utf8 and envelope.needs_smtputf8:
         return verdict.utf8_unsupported(Stage.SENDER)
     if not offered.eight_bit and not content.isascii():
         return _refused("message.eight_bit_unsupported", "The message has 8-bit text, and the relay takes only 7.")
