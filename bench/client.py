@@ -130,7 +130,11 @@ def measure(case: Case, senders: dict[str, Send], options: argparse.Namespace, p
 
 def show(case: dict[str, Any]) -> None:
     results: list[dict[str, Turn]] = case["rounds"]
-    far = f"; a round trip took {case['round trip'] * 1000:.1f} ms, so the bound is {case['bound']:,.0f}/s" if case["bound"] else ""
+    far = (
+        f"; a round trip took {case['round trip'] * 1000:.1f} ms, so the bound is {case['bound']:,.0f}/s"
+        if case["bound"]
+        else ""
+    )
     print(f"\n{case['title']}{far}")
     print(f"{'':14} {'messages/s':>26} {f'times {YARDSTICK}':>22} {'cpu us':>8} {'of the bound':>13}")
     for name in results[0]:

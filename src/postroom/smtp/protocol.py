@@ -98,8 +98,9 @@ class Protocol:
         return data
 
     @property
-    def has_finished(self) -> bool:
-        return bool(self._finished)
+    def has_news(self) -> bool:
+        """Whether anything has passed or finished that nobody has looked at."""
+        return bool(self._finished or self.passed)
 
     def take_finished(self) -> list[Transaction]:
         finished, self._finished = self._finished, []
@@ -111,11 +112,14 @@ class Protocol:
         """Bytes came. Never raises: what is wrong with them becomes the end of the connection."""
         if self.is_over:
             return
-        self._reader.feed(data)
+        reader = self._reader
+        reader.feed(data)
         if self.needs_tls:
             self._stop(_injected())
         try:
-            while not (self.is_over or self.needs_tls) and (reply := self._reader.next()) is not None:
+            while not (self.is_over or (self._turn is not None and self.needs_tls)):
+                if (reply := reader.next()) is None:
+                    break
                 if self._out:
                     self._check_step()
                 self.replies += 1
@@ -272,7 +276,8 @@ class Protocol:
             transaction.transcript.heard(reply)
             transaction.hear(reply)  # still awaited, so that a reply that can't be meant ends this one too
             self._awaited.popleft()
-            self._after(transaction)
+            if self._unsaid or transaction.phase >= Phase.BODY:
+                self._after(transaction)
         if self._unsaid:
             self._say_what_may_be_said()
 

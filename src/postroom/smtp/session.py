@@ -167,27 +167,26 @@ class Session:
     def _act(self) -> None:
         """Bring the world in line with where the conversation is: the one place that everything comes through."""
         messages = self.messages
-        self._report()
+        if messages.has_news:
+            self._report()
         if messages.body_due is not None or self._body is not None:
             self._pump()
         if self._serving and messages.is_idle:
             self._take_next()
         self._flush()
-        self._report()
+        if messages.has_news:
+            self._report()
         if messages.is_over or (self._leaving and messages.is_idle):
             self._close()
-        self._wake()
+        if self._woken is not None:
+            self._wake()
 
     def _report(self) -> None:
         """Hand out what has come of messages and of the ladder's steps."""
-        messages = self.messages
-        if messages.passed:
-            for passed in messages.passed:
-                self._tell(passed)
-            messages.passed.clear()
-        if not messages.has_finished:
-            return
-        for transaction in messages.take_finished():
+        for passed in self.messages.passed:
+            self._tell(passed)
+        self.messages.passed.clear()
+        for transaction in self.messages.take_finished():
             job = self._jobs.pop(transaction)
             # A warm connection that was closed under us says nothing about the message (H31).
             if self.messages.is_over and self.used > 1 and not transaction.heard and job.may_try_again:
@@ -228,8 +227,7 @@ class Session:
     # Writing.
 
     def _flush(self) -> None:
-        data = self.messages.to_send()
-        if data:
+        if data := self.messages.to_send():
             self._write(data)
         for job in self._jobs.values():
             if job.permit is None and job.transaction.asked_for_data:
@@ -331,8 +329,9 @@ class Session:
             self._line.close()
 
     def _wake(self) -> None:
-        if self._woken is not None and not self._woken.done():
-            self._woken.set_result(None)
+        woken, self._woken = self._woken, None
+        if woken is not None and not woken.done():
+            woken.set_result(None)
 
 
 def _lease_lost() -> Failure:

@@ -57,6 +57,8 @@ def _shown(entry: bytes | Reply | str) -> str:
             *more, last = map(cleaned, entry.lines)
             return "\n".join([*(f"S: {entry.code}-{line}" for line in more), f"S: {entry.code} {last}"])
         case bytes():
-            return "\n".join(f"C: {cleaned(line)}" for line in entry[: LONGEST + 2].removesuffix(b"\r\n").split(b"\r\n"))
+            return "\n".join(
+                f"C: {cleaned(line)}" for line in entry[: LONGEST + 2].removesuffix(b"\r\n").split(b"\r\n")
+            )
         case _:
             return f"({entry})"
