@@ -33,7 +33,7 @@ def take_turns(
 class Progress:
     """What is being done, on one line of the terminal; says nothing where there is no terminal."""
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int = 0) -> None:
         self._steps = steps
         self._done = 0
         self._shown = sys.stderr.isatty()
@@ -49,7 +49,7 @@ class Progress:
     def now(self, what: str) -> None:
         """One step further."""
         self._done += 1
-        self._say(f"[{self._done}/{self._steps}] {what}")
+        self._say(f"[{self._done}/{self._steps}] {what}" if self._steps else what)
 
     def clear(self) -> None:
         self._say("")

@@ -126,7 +126,7 @@ def running(setting: Setting) -> Iterator[dict[str, Callable[[int], Run]]]:
 
     try:
         _wait_for(port, master, home / "log")
-        yield {"postfix": lambda messages: through(setting.sink, master.pid, messages, accept)}
+        yield {"postfix": lambda messages: through(setting.sink, [master.pid], messages, accept)}
     finally:
         master.terminate()  # and it ends its own
         master.wait()

@@ -1,12 +1,15 @@
-"""What every sender of `bench/client.py` has in common. Each runs in an environment of its own, so: standard library only."""
+"""What those have in common that run in an environment of their own; so it needs nothing but the standard library."""
 
 import argparse
 import json
 import os
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 SENDER, RECIPIENT = "noreply@bench.example", "bob@bench.example"
+TEXT = ("Your build has finished, and all of its tests have passed.\n" * 18)[:1024]
 
 
 @dataclass
@@ -43,3 +46,19 @@ def asked() -> Load:
     for name in ("port", "messages", "connections", "octets"):
         parser.add_argument(f"--{name}", type=int, required=True)
     return Load(**vars(parser.parse_args()))
+
+
+def accept_when_told(accept: Callable[[], None]) -> None:
+    """For each line on stdin: that many, one after the other; then when it began and ended, on stdout."""
+    for line in sys.stdin:
+        first = time.monotonic()
+        for _ in range(int(line)):
+            accept()
+        print(json.dumps({"first": first, "last": time.monotonic()}), flush=True)
+
+
+def do_when_told(do: Callable[[int], None]) -> None:
+    """For each line on stdin: do it, and say so."""
+    for line in sys.stdin:
+        do(int(line))
+        print("{}", flush=True)
