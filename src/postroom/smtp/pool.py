@@ -33,6 +33,7 @@ class Pool:
         self._idle_seconds = idle_seconds
         self._waiting: deque[Job] = deque()
         self._sessions: set[Session] = set()
+        self._resting: set[Session] = set()  # have had nothing to do when they last looked
         self._opening: set[asyncio.Task[None]] = set()
         self._closed = False
         self._changed = asyncio.Event()  # a connection has gone, or an opening has ended
@@ -98,10 +99,12 @@ class Pool:
     def rests(self, session: Session) -> float:
         if self._closed:
             asyncio.get_running_loop().call_soon(session.leave)
+        self._resting.add(session)
         return self._idle_seconds
 
     def gone(self, session: Session) -> None:
         self._sessions.discard(session)
+        self._resting.discard(session)
         self._changed.set()
         self._serve()
 
@@ -109,8 +112,10 @@ class Pool:
 
     def _serve(self) -> None:
         """Bring what waits to a connection that rests, or open one more."""
-        for session in [session for session in self._sessions if session.is_idle] if self._waiting else ():
-            session.work()
+        while self._waiting and self._resting:
+            session = self._resting.pop()
+            if session.is_idle:  # else it is about to leave
+                session.work()
         while self._may_open():
             task = asyncio.ensure_future(self._open())
             self._opening.add(task)
@@ -119,10 +124,10 @@ class Pool:
     def _may_open(self) -> bool:
         standing, opening = len(self._sessions), len(self._opening)
         return (
-            not self._closed
+            standing + opening < self._most_connections
+            and not self._closed
             and opening < len(self._waiting)
             and opening < max(1, standing)
-            and standing + opening < self._most_connections
             and (not standing or time.monotonic() >= self._no_more_until)
         )
 

@@ -49,6 +49,7 @@ class Session:
         self.used = 0  # messages begun
         self.messages = Protocol()
         self._route = route
+        self._timeouts = route.timeouts
         self._owner = owner
         self._most_messages = most_messages
         self._tell = tell
@@ -281,20 +282,22 @@ class Session:
 
     def _watch(self) -> None:
         """Whoever is waited for gets its time anew: for a whole reply, or for taking a piece of the body."""
+        timeouts, messages = self._timeouts, self.messages
         if self._leaving:
-            self._alarm.set(min(PATIENCE_WITH_QUIT, self._route.timeouts.reply))
+            self._alarm.set(min(PATIENCE_WITH_QUIT, timeouts.reply))
         elif not self.is_idle:
-            timeouts = self._route.timeouts
-            patience = timeouts.dot if self.messages.stage is Stage.DOT else timeouts.reply
-            waiting_for_permit = self.messages.body_due is not None and not self._line.is_full
-            self._alarm.set(min(timeouts.attempt if waiting_for_permit else patience, self._rest_of_attempt()))
+            if messages.body_due is not None and not self._line.is_full:
+                patience = timeouts.attempt  # it is us who wait for the permit
+            else:
+                patience = timeouts.dot if messages.stage is Stage.DOT else timeouts.reply
+            self._alarm.set(min(patience, self._rest_of_attempt()))
 
     def _rest_of_attempt(self) -> float:
         started = self._opened_at
         for job in self._jobs.values():
             started = job.started
             break
-        return max(started + self._route.timeouts.attempt - time.monotonic(), 0)
+        return max(started + self._timeouts.attempt - time.monotonic(), 0)
 
     def _ring(self) -> None:
         if self.is_idle:
