@@ -123,7 +123,10 @@ class Protocol:
                 if self._out:
                     self._check_step()
                 self.replies += 1
-                self._hear(reply)
+                if self._awaited and self._turn is None:
+                    self._hear_answer(self._awaited[0], reply)
+                else:
+                    self._hear(reply)
         except ProtocolError as error:
             self._break_off(Interruption.MALFORMED, limit=error.limit)
 
@@ -178,7 +181,8 @@ class Protocol:
             raise RuntimeError("no transaction is in its body")
         transaction, self.body_due = self.body_due, None
         self._write_dot(transaction)
-        self._say_what_may_be_said()
+        if self._unsaid:
+            self._say_what_may_be_said()
 
     def give_up(self, failure: Failure) -> None:
         """End the transaction whose body is due without its final dot; the connection can't go on after that."""
@@ -241,10 +245,9 @@ class Protocol:
     # Transactions.
 
     def _hear(self, reply: Reply) -> None:
+        """What answers no command of a transaction."""
         if self._turn is not None:
             self._hear_turn(self._turn, reply)
-        elif self._awaited:
-            self._hear_answer(self._awaited[0], reply)
         elif self.body_due is not None:
             self._hear_early(self.body_due, reply)
         else:

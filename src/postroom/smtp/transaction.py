@@ -177,8 +177,11 @@ class Transaction:
         self.phase = Phase.DONE
 
     def _everyone_else(self, outcome: Outcome) -> None:
-        for recipient in self.envelope.recipients:
-            self.outcomes.setdefault(recipient, outcome)
+        if self.outcomes:
+            for recipient in self.envelope.recipients:
+                self.outcomes.setdefault(recipient, outcome)
+        else:
+            self.outcomes = dict.fromkeys(self.envelope.recipients, outcome)
 
 
 _HEAR: dict[Phase, Callable[[Transaction, Reply], None]] = {
