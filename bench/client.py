@@ -3,7 +3,8 @@
     python bench/client.py [--rounds 5] [--connections 1 20] [--octets 1024 10240] [--rtt 0 20] [--sink ours] [--json]
 
 Everybody sends the same message over the same number of kept connections to the same sink (Postfix's smtp-sink), for
-about `--seconds` a turn, in turns. With a round trip, a delaying line stands between: the bound is then one message
+about `--seconds` a turn, in turns (three times as long where it is far: connections take time to stand). With a
+round trip, a delaying line stands between: the bound is then one message
 for each connection and round trip, which is what a client gets that writes the next envelope behind a final dot.
 """
 
@@ -29,6 +30,7 @@ from peers import postfix
 INSIDE = Path(__file__).parent / "peers" / "inside"
 SOURCE = Path(__file__).parent.parent / "src"
 YARDSTICK = "smtp-source"
+FAR = 3  # times as long is a turn where there is a round trip
 FEWEST = 20  # messages for each connection and turn
 VERSIONS = {"aiosmtplib": "aiosmtplib==5.1.3", "nodemailer": "nodemailer@10.6.0"}
 
@@ -117,12 +119,12 @@ def measure(case: Case, senders: dict[str, Send], options: argparse.Namespace, p
         if case.rtt:
             port = stack.enter_context(delay.line(port, case.rtt))
         seen = delay.round_trip(port)
-        turns = {}
+        turns, seconds = {}, options.seconds * (FAR if case.rtt else 1)
         for name, send in senders.items():
             progress.now(f"{case}: how fast is {name}?")
             fewest = FEWEST * case.connections
             rate = send(port, fewest if case.rtt else fewest * 10, case).rate
-            turns[name] = partial(send, port, max(fewest, int(rate * options.seconds)), case)
+            turns[name] = partial(send, port, max(fewest, int(rate * seconds)), case)
         results = rounds.take_turns(turns, options.rounds, progress)
     bound = case.connections / seen if case.rtt else None
     return {"case": asdict(case), "title": str(case), "round trip": seen, "bound": bound, "rounds": results}

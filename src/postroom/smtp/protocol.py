@@ -9,7 +9,6 @@ Whoever drives it writes what `to_send` gives and looks at `needs_tls`, `token_d
 
 from collections import deque
 from itertools import repeat
-from typing import NamedTuple
 
 from postroom.domain.delivery import Scope, Stage
 from postroom.smtp import verdict
@@ -20,20 +19,11 @@ from postroom.smtp.dialogue import Dialogue, Heard, Listen, NeedToken, Passed, S
 from postroom.smtp.failure import Failure, Stopped
 from postroom.smtp.opening import not_smtp
 from postroom.smtp.reply import ProtocolError, Reply, ReplyReader
-from postroom.smtp.transaction import DATA, Phase, Transaction
+from postroom.smtp.transaction import DATA, Commands, Phase, Transaction
 from postroom.smtp.transcript import Transcript
 from postroom.smtp.verdict import Interruption
 
 RESET = command("RSET")
-
-
-class _Commands(NamedTuple):
-    """What is written in one go, because the relay may hear all of it without having answered any."""
-
-    owner: Transaction | None  # None owns a RSET
-    lines: bytes
-    replies: int = 1
-    asks_for_data: bool = False
 
 
 class Protocol:
@@ -51,7 +41,7 @@ class Protocol:
         self._out: list[bytes] = []
         self._dialogue: Dialogue[Capabilities | None] | None = None
         self._turn: Turn | None = None
-        self._unsaid: deque[_Commands] = deque()
+        self._unsaid: deque[Commands] = deque()
         self._awaited: deque[Transaction | None] = deque()
         self._finished: list[Transaction] = []
         self._reset_due = False
@@ -168,11 +158,11 @@ class Protocol:
             return
         if self._reset_due:
             self._reset_due = False
-            self._unsaid.append(_Commands(None, RESET))
+            self._unsaid.append(Commands(None, RESET))
         if self.capabilities.pipelining:
-            self._unsaid.append(_Commands(transaction, b"".join(script), len(script), asks_for_data=True))
+            self._unsaid.append(Commands(transaction, b"".join(script), len(script), asks_for_data=True))
         else:
-            self._unsaid.extend(_Commands(transaction, line, 1, line is DATA) for line in script)
+            self._unsaid.extend(Commands(transaction, line, 1, line is DATA) for line in script)
         self._say_what_may_be_said()
 
     def end_body(self) -> None:

@@ -6,6 +6,7 @@ a connection lost before the final dot leaves nobody with the mail, one lost aft
 
 from collections.abc import Callable
 from enum import IntEnum
+from typing import NamedTuple
 
 from postroom.domain.delivery import Outcome, Scope, Sent, Stage
 from postroom.domain.message import Envelope
@@ -40,6 +41,15 @@ _STAGES = {
     Phase.NOBODY: Stage.DOT,
     Phase.DONE: Stage.DOT,
 }
+
+
+class Commands(NamedTuple):
+    """What is written in one go, because the relay may hear all of it before it has answered any."""
+
+    owner: "Transaction | None"  # None owns a RSET
+    lines: bytes
+    replies: int = 1
+    asks_for_data: bool = False
 
 
 class Transaction:
