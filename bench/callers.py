@@ -52,6 +52,7 @@ class Shared:
         self._asked = 0
         self._rate = rate
         self._first = 0.0
+        self._waits = False  # for the next one's moment
         self._base = int(time.time()) % 100_000  # so that two runs have different numbers
 
     def start(self) -> float:
@@ -64,13 +65,19 @@ class Shared:
         while self.free and self._asked < self._requests:
             due = self._first + self._asked / self._rate if self._rate else time.monotonic()
             if due > time.monotonic():
-                asyncio.get_running_loop().call_at(due, self.go_on)
+                if not self._waits:
+                    self._waits = True
+                    asyncio.get_running_loop().call_at(due, self._awake)
                 return
             content = self._content
             if self._has_number:
                 content = content.replace(NUMBER, b"%08d" % ((self._base * 1000 + self._asked) % 10**8))
             self._asked += 1
             self.free.popleft().ask(content, due)
+
+    def _awake(self) -> None:
+        self._waits = False
+        self.go_on()
 
     def answered(self, caller: "Caller", seconds: float) -> None:
         self.seconds.append(seconds)
