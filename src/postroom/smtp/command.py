@@ -13,7 +13,7 @@ class Unsendable(ValueError):
 
 def command(text: str) -> bytes:
     """One command as it goes out. Raises Unsendable for CR, LF and NUL."""
-    if _BREAKS.search(text):
+    if not text.isprintable() and _BREAKS.search(text):
         raise Unsendable("a command must not have a line break or NUL in it")
     try:
         return f"{text}\r\n".encode()

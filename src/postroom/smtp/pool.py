@@ -35,8 +35,8 @@ class Pool:
         self._messages_per_connection = messages_per_connection
         self._idle_seconds = idle_seconds
         self._waiting: deque[Job] = deque()
-        self._in_flight = 0
         self._sessions: set[Session] = set()
+        self._resting: set[Session] = set()  # have had nothing to do when they last looked
         self._opening: set[asyncio.Task[None]] = set()
         self._closed = False
         self._changed = asyncio.Event()  # a connection has gone, or an opening has ended
@@ -50,8 +50,6 @@ class Pool:
         only when a warm connection turned out to be closed and the message goes over a new one.
         """
         future: asyncio.Future[Attempt] = asyncio.get_running_loop().create_future()
-        self._in_flight += 1
-        future.add_done_callback(self._one_less)
         job = Job(envelope, content, before_dot, future)
         if self._closed:
             self._fail(job, _closed())
@@ -79,7 +77,7 @@ class Pool:
     @property
     def in_flight(self) -> int:
         """Messages that have no attempt yet, waiting or under way."""
-        return self._in_flight
+        return sum(job.is_wanted for job in self._waiting) + sum(session.in_hand for session in self._sessions)
 
     @property
     def idle(self) -> int:
@@ -123,10 +121,12 @@ class Pool:
     def rests(self, session: Session) -> float:
         if self._closed:
             asyncio.get_running_loop().call_soon(session.leave)
+        self._resting.add(session)
         return self._idle_seconds
 
     def gone(self, session: Session) -> None:
         self._sessions.discard(session)
+        self._resting.discard(session)
         self._changed.set()
         self._serve()
 
@@ -134,8 +134,10 @@ class Pool:
 
     def _serve(self) -> None:
         """Bring what waits to a connection that rests, or open one more."""
-        for session in [session for session in self._sessions if session.is_idle] if self._waiting else ():
-            session.work()
+        while self._waiting and self._resting:
+            session = self._resting.pop()
+            if session.is_idle:  # else it is about to leave
+                session.work()
         while self._may_open():
             task = asyncio.ensure_future(self._open())
             self._opening.add(task)
@@ -144,10 +146,10 @@ class Pool:
     def _may_open(self) -> bool:
         standing, opening = len(self._sessions), len(self._opening)
         return (
-            not self._closed
+            standing + opening < self.most_connections
+            and not self._closed
             and opening < len(self._waiting)
             and opening < max(1, standing)
-            and standing + opening < self.most_connections
             and (not standing or time.monotonic() >= self._no_more_until)
         )
 
@@ -183,9 +185,6 @@ class Pool:
             job.fail(failure, "", "", None)
         else:
             job.fail(failure, str(session.messages.transcript), session.relay, session.tls)
-
-    def _one_less(self, _: asyncio.Future[Attempt]) -> None:
-        self._in_flight -= 1
 
 
 def _closed() -> Failure:

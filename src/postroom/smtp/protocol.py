@@ -8,6 +8,7 @@ Whoever drives it writes what `to_send` gives and looks at `needs_tls`, `token_d
 """
 
 from collections import deque
+from itertools import repeat
 
 from postroom.domain.delivery import Scope, Stage
 from postroom.smtp import verdict
@@ -31,7 +32,7 @@ from postroom.smtp.dialogue import (
 from postroom.smtp.failure import Failure, Stopped
 from postroom.smtp.opening import not_smtp
 from postroom.smtp.reply import ProtocolError, Reply, ReplyReader
-from postroom.smtp.transaction import DATA, Phase, Transaction
+from postroom.smtp.transaction import DATA, Commands, Phase, Transaction
 from postroom.smtp.transcript import Transcript
 from postroom.smtp.verdict import Interruption
 
@@ -53,7 +54,7 @@ class Protocol:
         self._out: list[bytes] = []
         self._dialogue: Dialogue[Capabilities | None] | None = None
         self._turn: Turn | None = None
-        self._unsaid: deque[tuple[Transaction, bytes]] = deque()
+        self._unsaid: deque[Commands] = deque()
         self._awaited: deque[Transaction] = deque()
         self._finished: list[Transaction] = []
         self._broken_by = Interruption.LOST
@@ -96,10 +97,17 @@ class Protocol:
 
     def to_send(self) -> bytes:
         """What to write now. It is given once."""
+        if not self._out:
+            return b""
         data = b"".join(self._out)
         self._out.clear()
         self._unwritten = 0
         return data
+
+    @property
+    def has_news(self) -> bool:
+        """Whether anything has passed or finished that nobody has looked at."""
+        return bool(self._finished or self.passed)
 
     def take_finished(self) -> list[Transaction]:
         finished, self._finished = self._finished, []
@@ -111,14 +119,21 @@ class Protocol:
         """Bytes came. Never raises: what is wrong with them becomes the end of the connection."""
         if self.is_over:
             return
-        self._reader.feed(data)
+        reader = self._reader
+        reader.feed(data)
         if self.needs_tls:
             self._stop(_injected())
         try:
-            while not (self.is_over or self.needs_tls) and (reply := self._reader.next()) is not None:
-                self._check_step()
+            while not (self.is_over or (self._turn is not None and self.needs_tls)):
+                if (reply := reader.next()) is None:
+                    break
+                if self._out:
+                    self._check_step()
                 self.replies += 1
-                self._hear(reply)
+                if self._awaited and self._turn is None:
+                    self._hear_answer(self._awaited[0], reply)
+                else:
+                    self._hear(reply)
         except ProtocolError as error:
             self._break_off(Interruption.MALFORMED, limit=error.limit)
 
@@ -166,7 +181,10 @@ class Protocol:
         if not script:
             self._finished.append(transaction)
             return
-        self._unsaid.extend((transaction, line) for line in script)
+        if self.capabilities.pipelining:
+            self._unsaid.append(Commands(transaction, b"".join(script), len(script), asks_for_data=True))
+        else:
+            self._unsaid.extend(Commands(transaction, line, 1, line is DATA) for line in script)
         self._say_what_may_be_said()
 
     def end_body(self) -> None:
@@ -175,7 +193,8 @@ class Protocol:
             raise RuntimeError("no transaction is in its body")
         transaction, self.body_due = self.body_due, None
         self._write_dot(transaction)
-        self._say_what_may_be_said()
+        if self._unsaid:
+            self._say_what_may_be_said()
 
     def give_up(self, failure: Failure) -> None:
         """End the transaction whose body is due without its final dot; the connection can't go on after that."""
@@ -238,22 +257,25 @@ class Protocol:
     # Transactions.
 
     def _hear(self, reply: Reply) -> None:
-        if isinstance(self._turn, Say | Listen):
-            self._hear_dialogue(self._turn, reply)
-        elif self._turn is not None:
-            # Nothing was asked: the relay will not wait for the token, or for our answer.
-            self._stop(verdict.closing(reply, self._turn.stage))
-        elif self._awaited:
-            self._hear_answer(self._awaited.popleft(), reply)
+        """What answers no command of a transaction."""
+        if self._turn is not None:
+            self._hear_turn(self._turn, reply)
         elif self.body_due is not None:
             self._hear_early(self.body_due, reply)
         else:
             # Nothing was asked: an idle relay closing (421), or one that is out of step. Neither is anybody's failure.
             self.is_over = True
 
+    def _hear_turn(self, turn: Turn, reply: Reply) -> None:
+        if isinstance(turn, Say | Listen):
+            self._hear_dialogue(turn, reply)
+        else:
+            # Nothing was asked: the relay will not wait for the token.
+            self._stop(verdict.closing(reply, turn.stage))
+
     def _check_step(self) -> None:
         """A reply that was there before its command had been written belongs to something else."""
-        if self._out and len(self._awaited) <= self._unwritten:
+        if len(self._awaited) <= self._unwritten:
             raise ProtocolError("a reply came before its command")
 
     def _hear_answer(self, transaction: Transaction, reply: Reply) -> None:
@@ -262,11 +284,12 @@ class Protocol:
             self._finish(transaction, verdict.closing(reply, transaction.stage))
             self._break_off(Interruption.LOST)
         else:
-            self._awaited.appendleft(transaction)  # so that a reply that can't be meant ends this one too
-            transaction.hear(reply)
+            transaction.hear(reply)  # still awaited, so that a reply that can't be meant ends this one too
             self._awaited.popleft()
-            self._after(transaction)
-        self._say_what_may_be_said()
+            if self._unsaid or transaction.phase >= Phase.BODY:
+                self._after(transaction)
+        if self._unsaid:
+            self._say_what_may_be_said()
 
     def _after(self, transaction: Transaction) -> None:
         """Go on from where a reply has brought a transaction."""
@@ -276,13 +299,13 @@ class Protocol:
             else:
                 self._write_dot(transaction)  # RFC 2920 3.1: the relay waits for a message all the same
             return
-        if self._unsaid and self._unsaid[0][0] is transaction and transaction.is_hopeless:
+        if self._unsaid and self._unsaid[0].owner is transaction and transaction.is_hopeless:
             transaction.phase = Phase.DONE
         if transaction.phase is Phase.DONE:
             self._forget(transaction)
             if transaction.needs_reset:
                 transaction.reset_went_out()
-                self._unsaid.append((transaction, RESET))
+                self._unsaid.append(Commands(transaction, RESET))
             else:
                 self._finished.append(transaction)
 
@@ -306,15 +329,15 @@ class Protocol:
 
     def _say_what_may_be_said(self) -> None:
         while self._unsaid and (self.capabilities.pipelining or not self._awaited) and self.body_due is None:
-            owner, line = self._unsaid.popleft()
-            self._awaited.append(owner)
-            self._out.append(line)
-            self._unwritten += 1
-            owner.transcript.said(line)
-            owner.asked_for_data |= line is DATA
+            owner, lines, replies, asks_for_data = self._unsaid.popleft()
+            self._awaited.extend(repeat(owner, replies))
+            self._out.append(lines)
+            self._unwritten += replies
+            owner.transcript.said(lines)
+            owner.asked_for_data |= asks_for_data
 
     def _forget(self, transaction: Transaction) -> None:
-        while self._unsaid and self._unsaid[0][0] is transaction:
+        while self._unsaid and self._unsaid[0].owner is transaction:
             self._unsaid.popleft()
 
     def _finish(self, transaction: Transaction, failure: Failure) -> None:
@@ -326,7 +349,7 @@ class Protocol:
         """Nothing more is said or heard: everything that is under way ends in the phase where it is."""
         self.is_over = True
         self._broken_by = why
-        under_way = [*self._awaited, self.body_due, *(owner for owner, _ in self._unsaid)]
+        under_way = [*self._awaited, self.body_due, *(commands.owner for commands in self._unsaid)]
         self._awaited.clear()
         self._unsaid.clear()
         self._out.clear()

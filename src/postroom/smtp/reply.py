@@ -13,6 +13,7 @@ LONGEST_LINE = 2 * 1024  # RFC 5321 4.5.3.1.5 asks for 512 octets; real relays w
 LONGEST_REPLY = 64 * 1024
 MOST_LINES = 128
 LONGEST_SHOWN = 512
+MOST_KNOWN = 32  # replies
 
 # The first digit says what it means and the second is loose: 571 and 591 are seen in the wild (RFC 5321 4.2.1).
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
@@ -77,45 +78,51 @@ class Reply:
 class ReplyReader:
     """Collects bytes, gives replies. However the bytes are cut, the replies and the error are the same."""
 
-    __slots__ = ("_buffer", "_code", "_lines", "_size")
+    __slots__ = ("_at", "_buffer", "_code", "_known", "_lines", "_size")
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._buffer = b""
+        self._at = 0  # what stands before it has been read
+        self._known: dict[bytes, Reply] = {}  # relays answer most messages in the same few words
         self._lines: list[bytes] = []
         self._code = b""
         self._size = 0
 
     def feed(self, data: bytes) -> None:
-        self._buffer += data
+        self._buffer = self._buffer[self._at :] + data
+        self._at = 0
 
     @property
     def has_rest(self) -> bool:
         """Whether anything is buffered that no reply was made of yet."""
-        return bool(self._buffer or self._lines)
+        return self._at < len(self._buffer) or bool(self._lines)
 
     def next(self) -> Reply | None:
         """The next whole reply, or None until more bytes come. Raises ProtocolError."""
         while (line := self._next_line()) is not None:
+            if not self._lines and (known := self._known.get(line)) is not None:
+                self._size = 0
+                return known
             found = _LINE.fullmatch(line)
             if found is None:
                 raise ProtocolError("a line is not a reply")
             code, mark, text = found.groups(b"")
             self._add(code, text)
             if mark != b"-":
-                return self._take(int(code))
+                return self._take(int(code), line)
         return None
 
     def _next_line(self) -> bytes | None:
         # A bare LF ends a line too: old relays send it, and in a reply nothing can hide behind it.
-        end = self._buffer.find(b"\n", 0, LONGEST_LINE)
+        start = self._at
+        end = self._buffer.find(b"\n", start, start + LONGEST_LINE)
         if end < 0:
-            if len(self._buffer) >= LONGEST_LINE:
+            if len(self._buffer) - start >= LONGEST_LINE:
                 raise ProtocolError(f"a line is longer than {LONGEST_LINE} bytes", limit=True)
             return None
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
-        self._size += end + 1
-        return line.removesuffix(b"\r")
+        self._at = end + 1
+        self._size += end + 1 - start
+        return self._buffer[start:end].removesuffix(b"\r")
 
     def _add(self, code: bytes, text: bytes) -> None:
         if self._lines and code != self._code:
@@ -125,8 +132,12 @@ class ReplyReader:
         if len(self._lines) > MOST_LINES or self._size > LONGEST_REPLY:
             raise ProtocolError(f"a reply is longer than {MOST_LINES} lines or {LONGEST_REPLY} bytes", limit=True)
 
-    def _take(self, code: int) -> Reply:
+    def _take(self, code: int, last: bytes) -> Reply:
         reply = Reply(code, tuple(self._lines))
+        if len(self._lines) == 1 and code in (250, 354):
+            if len(self._known) >= MOST_KNOWN:  # answers with a queue id are never seen again
+                self._known.clear()
+            self._known[last] = reply
         self._lines.clear()
         self._size = 0
         return reply

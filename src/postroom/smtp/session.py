@@ -57,6 +57,7 @@ class Session:
         self.used = 0  # messages begun
         self.messages = Protocol()
         self._route = route
+        self._timeouts = route.timeouts
         self._owner = owner
         self._most_messages = most_messages
         self._tell = tell
@@ -69,6 +70,7 @@ class Session:
         self._serving = False
         self._leaving = False
         self._replies = 0
+        self._moved = False  # something was heard or written since the alarm was set
         self._alarm = Alarm(self._ring)
 
     @property
@@ -79,6 +81,11 @@ class Session:
     @property
     def tls(self) -> str | None:
         return self._line.tls
+
+    @property
+    def in_hand(self) -> int:
+        """Messages begun here whose callers still wait for them."""
+        return sum(job.is_wanted for job in self._jobs.values())
 
     @property
     def offered(self) -> Capabilities:
@@ -177,17 +184,19 @@ class Session:
     def _act(self) -> None:
         """Bring the world in line with where the conversation is: the one place that everything comes through."""
         messages = self.messages
-        self._report()
-        if messages.body_due is not None and self._body is None:
-            self._body = memoryview(messages.body_due.body())
-        self._pump()
-        if self._serving:
+        if messages.has_news:
+            self._report()
+        if messages.body_due is not None or self._body is not None:
+            self._pump()
+        if self._serving and messages.is_idle:
             self._take_next()
         self._flush()
-        self._report()
+        if messages.has_news:
+            self._report()
         if messages.is_over or (self._leaving and messages.is_idle):
             self._close()
-        self._wake()
+        if self._woken is not None:
+            self._wake()
 
     def _report(self) -> None:
         """Hand out what has come of messages and of the ladder's steps."""
@@ -238,27 +247,38 @@ class Session:
     # Writing.
 
     def _flush(self) -> None:
-        data = self.messages.to_send()
-        if data:
-            self._line.write(data)
+        if data := self.messages.to_send():
+            self._write(data)
         for job in self._jobs.values():
             if job.permit is None and job.transaction.asked_for_data:
                 # The commit that stands before the final dot overlaps the round trip that waits for the 354.
-                job.ask_for_permit().add_done_callback(lambda _: self._act())
-        if data or self._replies != self.messages.replies:
+                permit = job.ask_for_permit()
+                if not permit.done():
+                    permit.add_done_callback(self._permitted)
+        if self._moved or self._replies != self.messages.replies:
             self._replies = self.messages.replies
+            self._moved = False
             self._watch()
+
+    def _write(self, data: bytes | memoryview) -> None:
+        self._moved = True
+        self._line.write(data)
+
+    def _permitted(self, _: "asyncio.Future[bool]") -> None:
+        if self.messages.body_due is not None:  # else the 354 comes later, and looks
+            self._act()
 
     def _pump(self) -> None:
         """Write as much of the body as the socket takes and, when nothing of it is left behind, the final dot."""
         transaction = self.messages.body_due
-        if transaction is None or self._body is None:
+        if transaction is None:
             self._body = None
             return
+        if self._body is None:
+            self._body = memoryview(transaction.body())
         while len(self._body) > CHUNK and not self._line.is_full:
-            self._line.write(self._body[:CHUNK])
+            self._write(self._body[:CHUNK])
             self._body = self._body[CHUNK:]
-            self._watch()
         job = self._jobs[transaction]
         if self._line.is_full or job.permit is None or not job.permit.done():
             return  # resume_writing or the permit comes back here
@@ -275,8 +295,7 @@ class Session:
             job = self._owner.next_job()
             if job is not None:
                 self._begin(job)
-        self._line.write(b"".join((rest, self.messages.to_send())))
-        self._watch()
+        self._write(b"".join((rest, self.messages.to_send())))
 
     @property
     def _may_run_ahead(self) -> bool:
@@ -288,17 +307,22 @@ class Session:
 
     def _watch(self) -> None:
         """Whoever is waited for gets its time anew: for a whole reply, or for taking a piece of the body."""
+        timeouts, messages = self._timeouts, self.messages
         if self._leaving:
-            self._alarm.set(min(PATIENCE_WITH_QUIT, self._route.timeouts.reply))
+            self._alarm.set(min(PATIENCE_WITH_QUIT, timeouts.reply))
         elif not self.is_idle:
-            timeouts = self._route.timeouts
-            patience = timeouts.dot * JUST_LATE if self.messages.stage is Stage.DOT else timeouts.reply
-            waiting_for_permit = self.messages.body_due is not None and not self._line.is_full
-            self._alarm.set(min(timeouts.attempt if waiting_for_permit else patience, self._rest_of_attempt()))
+            if messages.body_due is not None and not self._line.is_full:
+                patience = timeouts.attempt  # it is us who wait for the permit
+            else:
+                patience = timeouts.dot * JUST_LATE if messages.stage is Stage.DOT else timeouts.reply
+            self._alarm.set(min(patience, self._rest_of_attempt()))
 
     def _rest_of_attempt(self) -> float:
-        started = next((job.started for job in self._jobs.values()), self._opened_at)
-        return max(started + self._route.timeouts.attempt - time.monotonic(), 0)
+        started = self._opened_at
+        for job in self._jobs.values():
+            started = job.started
+            break
+        return max(started + self._timeouts.attempt - time.monotonic(), 0)
 
     def _ring(self) -> None:
         if self.is_idle:
@@ -333,8 +357,9 @@ class Session:
             self._line.close()
 
     def _wake(self) -> None:
-        if self._woken is not None and not self._woken.done():
-            self._woken.set_result(None)
+        woken, self._woken = self._woken, None
+        if woken is not None and not woken.done():
+            woken.set_result(None)
 
 
 def _lease_lost() -> Failure:

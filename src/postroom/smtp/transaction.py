@@ -6,6 +6,7 @@ a connection lost before the final dot leaves nobody with the mail, one lost aft
 
 from collections.abc import Callable
 from enum import IntEnum
+from typing import NamedTuple
 
 from postroom.domain.delivery import InDoubt, Outcome, Scope, Sent, Stage
 from postroom.domain.message import Envelope
@@ -44,6 +45,15 @@ _STAGES = {
 }
 # Here one reply too many has shifted what came behind it; a 354 or the answer to RSET shows that none was (H13).
 _MAY_BE_OUT_OF_STEP = frozenset({Phase.RECIPIENT, Phase.DATA, Phase.RESET})
+
+
+class Commands(NamedTuple):
+    """What is written in one go, because the relay may hear all of it before it has answered any."""
+
+    owner: "Transaction"
+    lines: bytes
+    replies: int = 1
+    asks_for_data: bool = False
 
 
 class Transaction:
@@ -200,8 +210,11 @@ class Transaction:
         self.phase = Phase.DONE
 
     def _everyone_else(self, outcome: Outcome) -> None:
-        for recipient in self.envelope.recipients:
-            self.outcomes.setdefault(recipient, outcome)
+        if self.outcomes:
+            for recipient in self.envelope.recipients:
+                self.outcomes.setdefault(recipient, outcome)
+        else:
+            self.outcomes = dict.fromkeys(self.envelope.recipients, outcome)
 
 
 _HEAR: dict[Phase, Callable[[Transaction, Reply], None]] = {
@@ -248,7 +261,7 @@ def _unfit(envelope: Envelope, content: bytes, offered: Capabilities) -> Failure
     if offered.size is not None and len(content) > offered.size:
         what = f"The message has {len(content)} bytes, and the relay takes at most {offered.size}."
         return _refused("message.too_large", what)
-    if envelope.needs_smtputf8 and not offered.utf8:
+    if not offered.utf8 and envelope.needs_smtputf8:
         return verdict.utf8_unsupported(Stage.SENDER)
     if not offered.eight_bit and not content.isascii():
         return _refused("message.eight_bit_unsupported", "The message has 8-bit text, and the relay takes only 7.")

@@ -18,14 +18,16 @@ class Transcript:
         self._entries: list[bytes | Reply | str] = []
         self._size = 0
 
-    def said(self, line: bytes) -> None:
+    def said(self, lines: bytes) -> None:
+        """One line, or several that were written in one go; each has its CRLF."""
         if self._size < LONGEST:
-            self._size += len(line)
-            self._entries.append(line)
+            self._size += len(lines)
+            self._entries.append(lines)
 
     def heard(self, reply: Reply) -> None:
         if self._size < LONGEST:
-            self._size += sum(map(len, reply.lines))
+            for line in reply.lines:
+                self._size += len(line)
             self._entries.append(reply)
 
     def note(self, text: str) -> None:
@@ -56,6 +58,8 @@ def _shown(entry: bytes | Reply | str) -> str:
             *more, last = map(cleaned, entry.lines)
             return "\n".join([*(f"S: {entry.code}-{line}" for line in more), f"S: {entry.code} {last}"])
         case bytes():
-            return f"C: {cleaned(entry[:-2])}"
+            return "\n".join(
+                f"C: {cleaned(line)}" for line in entry[: LONGEST + 2].removesuffix(b"\r\n").split(b"\r\n")
+            )
         case _:
             return f"({entry})"

@@ -1,24 +1,23 @@
-"""A Postfix of its own for `bench/relay.py`: its settings, queue and data in a directory that is thrown away.
+"""Postfix: the relay (a whole one of its own, thrown away afterwards), its smtp-source and its smtp-sink.
 
-It is found in the system, or unpacked somewhere without being installed; nothing of the system's is changed.
+It is found in the system, or unpacked into the cache without being installed; nothing of the system's is changed.
 """
 
 import contextlib
 import grp
 import os
 import pwd
-import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-HOW_TO_GET_IT = """\
-Postfix (master, smtp-source) is not here, so nothing is compared with it. To unpack it without installing it:
-  apt-get download postfix && dpkg -x postfix_*.deb postfix
-and give that directory: --postfix postfix"""
+from cache import Cache, Missing
+from machine import free_port
+
+from peers.peer import OCTETS, SESSIONS, Accepted, Run, Setting, through
 
 _QUEUES = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "saved", "trace")
 _SERVICES = """\
@@ -60,66 +59,74 @@ class Programs:
         return found | {"LD_LIBRARY_PATH": str(self.libraries)} if self.libraries else found
 
 
-def find(unpacked: Path | None) -> Programs | None:
-    """In the given directory (a package unpacked there), else in the system."""
-    roots = [unpacked.resolve()] if unpacked else [Path("/"), Path("/usr/local")]
-    for root in roots:
-        sbins = [root / "usr/sbin", root / "sbin", root]
-        on_path = None if unpacked else shutil.which("smtp-source")
-        sbins += [Path(on_path).parent] if on_path else []
-        daemons = [
-            root / each for each in ("usr/lib/postfix/sbin", "usr/libexec/postfix", "usr/lib/postfix", "libexec")
-        ]
-        command = next((each for each in sbins if (each / "smtp-source").exists()), None)
-        daemon = next((each for each in daemons if (each / "master").exists()), None)
-        if command and daemon:
-            libraries = root / "usr/lib/postfix"
-            return Programs(command, daemon, libraries if unpacked and libraries.exists() else None)
-    return None
+def programs(cache: Cache) -> Programs:
+    """Those of the system, else of Debian's package, unpacked. Raises Missing."""
+    return _below(Path("/"), None) or _unpacked(cache)
 
 
-def why_not() -> str | None:
-    """What keeps Postfix from running here, if anything does."""
-    if os.geteuid() != 0:
-        return "Postfix's master only runs as root, so nothing is compared with it."
-    return None
+def _unpacked(cache: Cache) -> Programs:
+    root = cache.debian("postfix", "postfix")
+    found = _below(root, root / "usr/lib/postfix")
+    if found is None:
+        raise Missing(f"no Postfix in the package unpacked into {root}")
+    return found
 
 
-def flood(programs: Programs, port: int, messages: int, sessions: int, octets: int) -> float:
-    """Messages per second from smtp-source straight to whatever listens there."""
-    started = time.monotonic()
-    _feed(programs, port, messages, sessions, octets)
-    return messages / (time.monotonic() - started)
+def _below(root: Path, libraries: Path | None) -> Programs | None:
+    commands = next((root / each for each in ("usr/sbin", "sbin") if (root / each / "smtp-source").exists()), None)
+    places = ("usr/lib/postfix/sbin", "usr/libexec/postfix", "usr/lib/postfix")
+    daemons = next((root / each for each in places if (root / each / "master").exists()), None)
+    return Programs(commands, daemons, libraries) if commands and daemons else None
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
-    programs: Programs
-    port: int
-    master: int
-
-    def feed(self, messages: int, sessions: int, octets: int) -> None:
-        """Hand messages in with smtp-source, over connections that are used again; returns when it took all of them."""
-        _feed(self.programs, self.port, messages, sessions, octets)
-
-
-def _feed(programs: Programs, port: int, messages: int, sessions: int, octets: int) -> None:
+def feed(programs: Programs, port: int, messages: int, sessions: int, octets: int) -> tuple[float, float]:
+    """Hand messages in with smtp-source, over connections that are used again: the seconds it took, and its CPU's."""
     options = {"-s": sessions, "-m": messages, "-l": octets, "-f": "noreply@bench.example", "-t": "bob@bench.example"}
     command = [programs.commands / "smtp-source", "-d", *(str(part) for pair in options.items() for part in pair)]
-    subprocess.run([*command, f"inet:127.0.0.1:{port}"], env=programs.environment, check=True)
+    started = time.monotonic()
+    process = subprocess.Popen([*command, f"inet:127.0.0.1:{port}"], env=programs.environment)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError("smtp-source failed")
+    return time.monotonic() - started, used.ru_utime + used.ru_stime
 
 
 @contextlib.contextmanager
-def running(programs: Programs, home: Path, relay_port: int) -> Iterator[Instance]:
-    """A Postfix that relays everything to that port of this machine, until the block ends."""
-    port = _free_port()
-    _lay_out(programs, home, port, relay_port)
+def sink(programs: Programs) -> Iterator[int]:
+    """The port of a running smtp-sink, which takes everything and keeps nothing."""
+    port = free_port()
+    command = [programs.commands / "smtp-sink", "-u", _someone()[0].pw_name, f"127.0.0.1:{port}", "1024"]
+    if os.geteuid() != 0:
+        del command[1:3]
+    process = subprocess.Popen(command, env=programs.environment)
+    try:
+        _wait_for(port, process, None)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextlib.contextmanager
+def running(setting: Setting) -> Iterator[dict[str, Callable[[int], Run]]]:
+    """A Postfix that relays everything to the sink. Raises Missing."""
+    if os.geteuid() != 0:
+        raise Missing("Postfix's master only runs as root")
+    found, home, port = programs(setting.cache), setting.home / "postfix", free_port()
+    _lay_out(found, home, port, setting.sink.port)
     log = (home / "log").open("w")
-    command = [programs.daemons / "master", "-c", home / "etc", "-d"]
-    master = subprocess.Popen(command, env=programs.environment, stderr=log, stdout=log, start_new_session=True)
+    command = [found.daemons / "master", "-c", home / "etc", "-d"]
+    master = subprocess.Popen(command, env=found.environment, stderr=log, stdout=log, start_new_session=True)
+
+    def accept(messages: int) -> Accepted:
+        started = time.monotonic()
+        feed(found, port, messages, SESSIONS, OCTETS)
+        return Accepted(started, time.monotonic())
+
     try:
         _wait_for(port, master, home / "log")
-        yield Instance(programs, port, master.pid)
+        yield {"postfix": lambda messages: through(setting.sink, [master.pid], messages, accept)}
     finally:
         master.terminate()  # and it ends its own
         master.wait()
@@ -173,18 +180,12 @@ def _someone() -> tuple[pwd.struct_passwd, grp.struct_group]:
     return owner, groups.get("postdrop") or groups["operator"]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _wait_for(port: int, master: "subprocess.Popen[bytes]", log: Path) -> None:
+def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path | None) -> None:
     until = time.monotonic() + 10
-    while time.monotonic() < until and master.poll() is None:
+    while time.monotonic() < until and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
             if connection.recv(3) == b"220":
                 return
         time.sleep(0.1)
-    raise RuntimeError(f"Postfix does not answer; it said: {log.read_text() or 'nothing'}")
+    said = log.read_text() if log else ""
+    raise RuntimeError(f"Postfix does not answer; it said: {said or 'nothing'}")
