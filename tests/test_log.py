@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from postroom import log
 
@@ -11,7 +10,7 @@ from postroom import log
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
     yield
-    structlog.reset_defaults()
+    log.forget()
 
 
 def _log_in(password: str) -> None:

@@ -8,11 +8,12 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
 _log: Any = structlog.get_logger("postroom")
+_verbose = True  # asked before events of every mail: to have structlog find out that one is not written costs more
 
 
 def configure(form: str, level: str) -> None:
     """Write events to stderr as lines for people or as JSON for machines."""
-    global _log
+    global _verbose
     # Without the local variables, which structlog would show by default: they hold passwords, keys and mail.
     traceback: Any = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
     renderer: Any = structlog.processors.JSONRenderer()
@@ -29,8 +30,14 @@ def configure(form: str, level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    # Bound once: the unbound one would be bound anew for every event, also for those that are not written.
-    _log = structlog.get_logger("postroom").bind()
+    _verbose = level.lower() == "debug"
+
+
+def forget() -> None:
+    """As before `configure`: for who runs a command within a program of their own."""
+    global _verbose
+    structlog.reset_defaults()
+    _verbose = True
 
 
 def started(url: str, database: str, worker: bool) -> None:
@@ -50,6 +57,8 @@ def recovered(deliveries: int) -> None:
 
 
 def request(method: str, path: str, status: int, milliseconds: float) -> None:
+    if not _verbose:
+        return
     _log.debug("request", method=method, path=path, status=status, ms=round(milliseconds, 1))
 
 
@@ -62,6 +71,8 @@ def settings_saved(tenant: str, profile: int, revision: int, dialect: str, field
 
 
 def attempted(delivery: str, outcome: str, code: str, relay: str, attempt: int) -> None:
+    if not _verbose:
+        return
     _log.debug("attempted", delivery=delivery, outcome=outcome, code=code, relay=relay, attempt=attempt)
 
 

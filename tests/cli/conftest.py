@@ -15,9 +15,8 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-import structlog
 
-from postroom import app, cli
+from postroom import app, cli, log
 from serving import Server, free_port
 from smtp.moods import Mood, Relay, open_relay
 
@@ -88,7 +87,7 @@ class Cli:
 @pytest.fixture(autouse=True, scope="session")
 def _log_as_before() -> Iterator[None]:
     yield
-    structlog.reset_defaults()  # a command in place has turned it to a stderr that is gone
+    log.forget()  # a command in place has turned it to a stderr that is gone
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import asyncio
 import time
 from statistics import quantiles
 
-import pytest
 from sqlalchemy import Connection
 from structlog.testing import capture_logs
 
@@ -87,11 +86,6 @@ async def test_h40_a_relay_that_refuses_connections_holds_up_nobody_else(room: R
     await compared(room, free_port(), PATIENT)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=TimeoutError,
-    reason="lanes not known to be well fill all that is in flight: the policy of lanes",
-)
 async def test_h40_a_relay_that_is_silent_holds_up_nobody_else(room: Room):
     async with open_relay(good(connect=is_silent)) as silent:
         await compared(room, silent.port, FOR_EVER)

@@ -92,7 +92,6 @@ async def test_h20_four_answers_are_four_ends_and_each_recipient_gets_one_mail(r
     assert relay.said["dot"] == len(relay.mails)  # one body for each transaction
 
 
-@pytest.mark.xfail(strict=True, reason="452 4.5.3 in a new transaction at once: the policy of lanes")
 async def test_h20_who_was_one_too_many_is_sent_to_at_once_in_a_new_transaction(room: Room):
     async with open_relay(four_answers()) as relay, shift(room) as work:
         lane = await lane_to(room, relay.port)
@@ -171,7 +170,6 @@ async def test_h33_greylisted_for_three_minutes_then_delivered_once(room: Room):
     assert diary.times[-1] <= 15 * 60
 
 
-@pytest.mark.xfail(strict=True, reason="the first try after greylisting at five minutes: the policy of lanes")
 async def test_h33_the_first_try_after_greylisting_comes_at_five_minutes(room: Room):
     diary = greylisting(room, 180)
     async with open_relay(good(RCPT=diary)) as relay, shift(room, dice=0.5) as work:
@@ -179,4 +177,6 @@ async def test_h33_the_first_try_after_greylisting_comes_at_five_minutes(room: R
         await work.quiet()
         assert await work.go_on()
     assert len(relay.mails) == 1
-    assert diary.times == [0, 300]
+    first, second = diary.times
+    assert first == 0
+    assert 300 <= second <= 375

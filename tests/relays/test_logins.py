@@ -31,6 +31,7 @@ PAIRS = [(relay, mechanism) for relay, mechanisms in MECHANISMS.items() for mech
 LADDER = {
     Security.NONE: "settings resolve policy connect greeting ehlo tls auth sender recipient",
     Security.STARTTLS: "settings resolve policy connect greeting ehlo tls auth sender recipient",
+    Security.STARTTLS_IF_OFFERED: "settings resolve policy connect greeting ehlo tls auth sender recipient",
     Security.TLS: "settings resolve policy connect tls greeting ehlo auth sender recipient",
 }
 

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from postroom.domain.delivery import Deferred, Scope, Stage
-from postroom.worker.lanes import FIRST_WINDOW, WIDEST_WINDOW, Lanes
+from postroom.worker.lanes import WIDEST_WINDOW, Lanes
 
 LANE = 7
+WINDOW = 20
 STORED: Any = SimpleNamespace(
     lane=LANE,
     id=1,
@@ -27,34 +28,34 @@ def _lanes(in_hand: int) -> Lanes:
         return None  # nothing is sent here
 
     lanes = Lanes(no_route)
-    lanes.open(STORED)
+    lanes.open(STORED).window = WINDOW
     take(lanes, in_hand)
     return lanes
 
 
-def take(lanes: Lanes, count: int, *, room: int = FIRST_WINDOW, all_there_was: bool = False) -> None:
+def take(lanes: Lanes, count: int, *, room: int = WINDOW, all_there_was: bool = False) -> None:
     claim: Any = SimpleNamespace(through=LANE)
     lanes.claimed([claim] * count, {LANE: room}, all_there_was=all_there_was)
 
 
 async def test_an_idle_lane_has_its_whole_window() -> None:
-    assert _lanes(in_hand=0).free() == {LANE: FIRST_WINDOW}
+    assert _lanes(in_hand=0).free() == {LANE: WINDOW}
 
 
 async def test_nothing_is_claimed_before_half_of_the_window_is_free() -> None:
-    half = FIRST_WINDOW // 2
-    assert _lanes(in_hand=FIRST_WINDOW).free() == {LANE: 0}
+    half = WINDOW // 2
+    assert _lanes(in_hand=WINDOW).free() == {LANE: 0}
     assert _lanes(in_hand=half + 1).free() == {LANE: 0}
-    assert _lanes(in_hand=half).free() == {LANE: FIRST_WINDOW - half}
+    assert _lanes(in_hand=half).free() == {LANE: WINDOW - half}
 
 
 async def test_giving_back_says_whether_there_is_room_now() -> None:
-    lanes = _lanes(in_hand=FIRST_WINDOW)
+    lanes = _lanes(in_hand=WINDOW)
 
-    said = [lanes.give(LANE) for _ in range(FIRST_WINDOW)]
+    said = [lanes.give(LANE) for _ in range(WINDOW)]
 
-    assert said.index(True) == FIRST_WINDOW // 2 - 1  # the one that makes half of it free
-    assert all(said[FIRST_WINDOW // 2 - 1 :])
+    assert said.index(True) == WINDOW // 2 - 1  # the one that makes half of it free
+    assert all(said[WINDOW // 2 - 1 :])
 
 
 async def test_a_window_of_one_is_not_stuck() -> None:
@@ -74,18 +75,18 @@ async def test_a_lane_out_of_view_never_keeps_the_worker_asleep() -> None:
 async def test_room_is_only_reserved_where_nothing_may_be_waiting() -> None:
     lanes = _lanes(in_hand=0)
     assert not lanes.reserve(STORED, 1)  # nobody has looked yet
-    take(lanes, FIRST_WINDOW, all_there_was=True)
+    take(lanes, WINDOW, all_there_was=True)
     assert not lanes.reserve(STORED, 1)  # there may be more than there was room for
-    lanes.give(LANE, FIRST_WINDOW)
+    lanes.give(LANE, WINDOW)
     take(lanes, 3, all_there_was=True)
     assert lanes.reserve(STORED, 4)
-    assert lanes.free() == {LANE: FIRST_WINDOW - 7}
+    assert lanes.free() == {LANE: WINDOW - 7}
 
 
 async def test_what_does_not_fit_sends_what_comes_after_it_through_the_queue_too() -> None:
     lanes = _lanes(in_hand=0)
     take(lanes, 0, all_there_was=True)
-    assert not lanes.reserve(STORED, FIRST_WINDOW + 1)
+    assert not lanes.reserve(STORED, WINDOW + 1)
     assert not lanes.reserve(STORED, 1)
     take(lanes, 0, all_there_was=True)
     assert lanes.reserve(STORED, 1)
@@ -151,7 +152,7 @@ async def test_a_lane_that_failed_elsewhere_starts_slowly_here_too(pace: int) ->
         lanes.judge(STORED, None, 1, now=2, dice=0.5)
     assert lane.window == WIDEST_WINDOW
     assert lanes.open(seen(pace=pace)).window == pace
-    assert _lanes(in_hand=0).open(STORED).window == FIRST_WINDOW
+    assert _lanes(in_hand=0).open(STORED).window == WINDOW
 
 
 async def test_more_connections_than_there_is_mail_in_hand_for_are_not_opened() -> None:

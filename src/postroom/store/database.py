@@ -12,7 +12,9 @@ connection breaks before the COMMIT, nothing was written, and all of it is done 
 """
 
 import asyncio
+import random
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +45,7 @@ Done = Callable[[R | Exception], None]
 
 MOST_PER_COMMIT = 1000
 TRIES = 5  # for a transaction that met a standoff or lost its connection
+BACK_OFF = 0.02  # seconds at most between them
 _STANDOFF = ("40001", "40P01")  # serialization_failure, deadlock_detected
 _STOP = object()
 
@@ -189,6 +192,7 @@ class Database:
             except _NotCommitted as failure:
                 if failure.of_all or not (left and _is_passing(failure.cause)):
                     return failure
+                time.sleep(random.random() * BACK_OFF)  # noqa: S311  or two that met would meet again
             else:
                 return None
         return None

@@ -17,6 +17,7 @@ from postroom.store.queue.lanes import LaneReport
 from postroom.worker.seats import Seats
 
 FIRST_WINDOW = 20  # deliveries in hand for a lane that we know nothing of
+MANY_UNPROVEN = 500  # deliveries of such lanes from which on each gets one: their relays may all be silent
 WIDEST_WINDOW = FULL_PACE
 
 
@@ -62,7 +63,9 @@ class Lanes:
         self._in_hand: dict[int, int] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
-    first_window = FIRST_WINDOW
+    @property
+    def first_window(self) -> int:
+        return FIRST_WINDOW if self.in_hand_unproven < MANY_UNPROVEN else 1
 
     @property
     def in_view(self) -> list[int]:
@@ -71,7 +74,11 @@ class Lanes:
     def free(self) -> dict[int, int]:
         """How many more to claim of each lane in view: none before half of its window is free, because a claim of a
         few costs as much as one of many, in the transaction that everybody waits for."""
-        return {each: self._room_in(each, lane) for each, lane in self._lanes.items()}
+        first = self.first_window
+        free = {each: self._room_in(each, lane) for each, lane in self._lanes.items()}
+        for each in free.keys() - self.proven:
+            free[each] = max(0, min(free[each], first - self._in_hand.get(each, 0)))
+        return free
 
     @property
     def proven(self) -> frozenset[int]:

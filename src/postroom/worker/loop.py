@@ -25,7 +25,7 @@ from postroom.worker.untried import is_kept_back
 
 CLAIM = 200  # deliveries in one go
 MOST_IN_FLIGHT = 2_000  # deliveries, over all lanes
-MOST_UNPROVEN = 1_000  # of these, in lanes whose relays have not taken anything yet: they may all be silent
+MOST_UNPROVEN = 1_600  # of these, in lanes whose relays have not taken anything yet: they may all be silent
 NAP = 0.5  # seconds between looks into an empty queue; `wake` shortens it
 GRACE = 25.0  # seconds that what is under way gets when we are told to stop
 
