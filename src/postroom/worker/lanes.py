@@ -160,8 +160,9 @@ class Lanes:
                 self._seat(stored, self._lanes[each])
 
     def _seat(self, stored: StoredProfile, lane: Lane) -> None:
-        if self._seats is None:
-            self._seated(lane, stored.settings.most_connections or MOST_CONNECTIONS)
+        most = stored.settings.most_connections
+        if self._seats is None or most is None:  # where nobody set a limit, each worker has the usual number
+            self._seated(lane, most or MOST_CONNECTIONS)
             return
         lane.pool.allow(min(lane.seats, lane.pool.held))  # no more before the answer is there
         self._seats.ask(stored.lane, lane.pool.held, lambda count: self._seated(lane, count))
