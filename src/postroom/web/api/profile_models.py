@@ -25,7 +25,9 @@ class PolicyBody(In):
     limit_per_minute: int | None = Field(None, ge=1, le=LARGEST_LIMIT, description="Deliveries; null is no limit.")
     limit_per_hour: int | None = Field(None, ge=1, le=LARGEST_LIMIT)
     limit_per_day: int | None = Field(None, ge=1, le=LARGEST_LIMIT)
-    most_connections: int | None = Field(None, ge=1, le=1000, description="Of all workers together; null is 20 of each.")
+    most_connections: int | None = Field(
+        None, ge=1, le=1000, description="Of all workers together; null is 20 of each."
+    )
     failover: int | None = Field(
         None, ge=1, le=LARGEST_ID, description="The profile that its mail goes through while its relay is away."
     )
