@@ -175,7 +175,7 @@ def _listen(config: Config, with_web: bool) -> Iterator[socket.socket | None]:
         return
     host, port = _endpoint(config.listen) or ("", 0)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named as TCP, or asyncio leaves Nagle's algorithm on and the end of each answer waits 40 ms for an acknowledgement.
+    # Named as TCP, or asyncio leaves Nagle's algorithm on: the end of each answer would wait 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
