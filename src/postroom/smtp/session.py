@@ -6,7 +6,6 @@ is a callback: no task and no timer per message (`research/performance.md` secti
 
 import asyncio
 import time
-from typing import Protocol as Interface
 
 from postroom.domain.delivery import Scope, Stage
 from postroom.smtp import tls
@@ -14,10 +13,12 @@ from postroom.smtp.alarm import Alarm
 from postroom.smtp.attempt import Job
 from postroom.smtp.capabilities import Capabilities
 from postroom.smtp.connect import Tell, connect, to_nobody
-from postroom.smtp.dialogue import Dialogue, NeedToken, Passed, Work
+from postroom.smtp.dialogue import Dialogue, Passed
+from postroom.smtp.errand import errand_of
 from postroom.smtp.failure import Failure
 from postroom.smtp.line import Line
 from postroom.smtp.opening import opening, parting
+from postroom.smtp.owner import Owner
 from postroom.smtp.protocol import Protocol
 from postroom.smtp.route import Route
 from postroom.smtp.transaction import Transaction
@@ -26,27 +27,6 @@ from postroom.smtp.verdict import Interruption
 CHUNK = 32 * 1024  # of a body in one write; the last one goes out together with the final dot
 PATIENCE_WITH_QUIT = 2.0  # seconds
 JUST_LATE = 1.05  # times the time for the dot: a relay whose own limit is ours answers a moment after it (H19)
-
-
-class Owner(Interface):
-    """Who has the messages."""
-
-    def next_job(self) -> Job | None: ...
-
-    def take_back(self, job: Job, /) -> None:
-        """The connection was closed before the relay had answered any of it: not an attempt."""
-
-    @property
-    def reads_ahead(self) -> bool:
-        """Whether the next message's commands may go out before the final dot is answered."""
-
-    def was_cut_short(self) -> None:
-        """The connection was lost after a final dot that the next message's commands had followed."""
-
-    def rests(self, session: "Session", /) -> float:
-        """It has nothing to do; for how many seconds is it to stay open?"""
-
-    def gone(self, session: "Session", /) -> None: ...
 
 
 class Session:
@@ -124,43 +104,15 @@ class Session:
         self._act()
         self._watch()
         while self.messages.in_dialogue:
-            if self.messages.needs_tls:
-                await self._start_tls()
-            elif (need := self.messages.token_due) is not None:
-                await self._get_token(need)
-            elif (work := self.messages.work_due) is not None:
-                await self._do(work)
+            if (errand := errand_of(self.messages, self._line, self._route)) is not None:
+                self._alarm.stop()  # it has a deadline of its own, or none: the relay is not waited for
+                await errand
+                self._act()
+                self._watch()
             else:
                 self._woken = asyncio.get_running_loop().create_future()
                 await self._woken
         return self.messages.failure
-
-    async def _start_tls(self) -> None:
-        self._alarm.stop()  # the handshake has a deadline of its own
-        facts = await self._line.encrypt(self._route.profile, self._route.timeouts.reply)
-        if isinstance(facts, Failure):
-            self.messages.tls_failed(facts)
-        else:
-            self.messages.tls_started(facts)
-        self._act()
-        self._watch()
-
-    async def _get_token(self, need: NeedToken) -> None:
-        self._alarm.stop()  # asking for it has a deadline of its own
-        route = self._route
-        token = await route.tokens.get(route.grant(), route.reach, route.timeouts.reply, instead_of=need.instead_of)
-        if isinstance(token, Failure):
-            self.messages.token_failed(token)
-        else:
-            self.messages.token_came(token)
-        self._act()
-        self._watch()
-
-    async def _do(self, work: Work) -> None:
-        self._alarm.stop()  # the relay is not waited for
-        self.messages.work_done(await asyncio.to_thread(work.done))
-        self._act()
-        self._watch()
 
     # Messages.
 
