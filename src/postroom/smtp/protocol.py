@@ -85,15 +85,13 @@ class Protocol(Lockstep):
             self._stop(injected())
         try:
             while not (self.is_over or (self._turn is not None and self.needs_tls)):
-                if (reply := reader.next()) is None:
-                    break
-                if self._out:
-                    self._check_step()
-                self.replies += 1
-                if self._awaited and self._turn is None:
-                    self._hear_answer(self._awaited[0], reply)
+                if self._turn is None and (group := reader.group()):
+                    for reply in group:
+                        self._hear(reply)
+                elif (one := reader.next()) is not None:
+                    self._hear(one)
                 else:
-                    self._hear(reply)
+                    break
         except ProtocolError as error:
             self._break_off(Interruption.MALFORMED, limit=error.limit)
 
@@ -134,19 +132,20 @@ class Protocol(Lockstep):
     # Transactions.
 
     def _hear(self, reply: Reply) -> None:
-        """What answers no command of a transaction."""
+        if self.is_over:  # by what came before it
+            return
+        if self._out and len(self._awaited) <= self._unwritten:
+            raise ProtocolError("a reply came before its command")  # so it belongs to something else
+        self.replies += 1
         if self._turn is not None:
             self._hear_turn(self._turn, reply)
+        elif self._awaited:
+            self._hear_answer(self._awaited[0], reply)
         elif self.body_due is not None:
             self._hear_early(self.body_due, reply)
         else:
             # Nothing was asked: an idle relay closing (421), or one that is out of step. Neither is anybody's failure.
             self.is_over = True
-
-    def _check_step(self) -> None:
-        """A reply that was there before its command had been written belongs to something else."""
-        if len(self._awaited) <= self._unwritten:
-            raise ProtocolError("a reply came before its command")
 
     def _hear_answer(self, transaction: Transaction, reply: Reply) -> None:
         transaction.transcript.heard(reply)

@@ -202,11 +202,9 @@ class Session:
         if data := self.messages.to_send():
             self._write(data)
         for job in self._jobs.values():
-            if job.permit is None and job.transaction.asked_for_data:
+            if not job.is_asked and job.transaction.asked_for_data:
                 # The commit that stands before the final dot overlaps the round trip that waits for the 354.
-                permit = job.ask_for_permit()
-                if not permit.done():
-                    permit.add_done_callback(self._permitted)
+                job.ask_for_permit(self._permitted)
         if self._moved or self._replies != self.messages.replies:
             self._replies = self.messages.replies
             self._moved = False
@@ -216,7 +214,7 @@ class Session:
         self._moved = True
         self._line.write(data)
 
-    def _permitted(self, _: "asyncio.Future[bool]") -> None:
+    def _permitted(self) -> None:
         if self.messages.body_due is not None:  # else the 354 comes later, and looks
             self._act()
 
@@ -232,7 +230,7 @@ class Session:
             self._write(self._body[:CHUNK])
             self._body = self._body[CHUNK:]
         job = self._jobs[transaction]
-        if self._line.is_full or job.permit is None or not job.permit.done():
+        if self._line.is_full or job.permit is None:
             return  # resume_writing or the permit comes back here
         if job.is_granted:
             self._write_last(self._body)

@@ -211,8 +211,7 @@ class Transaction:
 
     def _everyone_else(self, outcome: Outcome) -> None:
         if self.outcomes:
-            for recipient in self.envelope.recipients:
-                self.outcomes.setdefault(recipient, outcome)
+            self.outcomes = {each: self.outcomes.get(each, outcome) for each in self.envelope.recipients}
         else:
             self.outcomes = dict.fromkeys(self.envelope.recipients, outcome)
 
@@ -228,13 +227,19 @@ _HEAR: dict[Phase, Callable[[Transaction, Reply], None]] = {
 }
 
 
+def _means(reply: Reply) -> bool | None:
+    return True if reply.accepts else False if reply.defers or reply.refuses else None
+
+
+_YES_OR_NO = {code: _means(Reply(code, ())) for code in range(200, 600)}  # each answer is looked up here
+
+
 def _yes_or_no(reply: Reply) -> bool:
     """Raises ProtocolError for a reply that is neither."""
-    if reply.accepts:
-        return True
-    if reply.defers or reply.refuses:
-        return False
-    raise ProtocolError(f"{reply.code} is no answer to what was said")
+    answer = _YES_OR_NO[reply.code]
+    if answer is None:
+        raise ProtocolError(f"{reply.code} is no answer to what was said")
+    return answer
 
 
 def _commands(envelope: Envelope, content: bytes, offered: Capabilities) -> list[bytes]:
