@@ -27,6 +27,9 @@ class Record(NamedTuple):
     def __str__(self) -> str:
         return joined(self.opening, str(self.own))
 
+    def __repr__(self) -> str:
+        return "Record(…)"  # long, and for whoever asks for it
+
 
 class Attempt(NamedTuple):
     """`outcomes` has every recipient of the envelope."""
@@ -114,14 +117,14 @@ class Job:
     @property
     def is_granted(self) -> bool:
         """Whether the final dot may be written. Nobody may be mailed for a caller that has gone."""
-        return self.permit is True and self.is_wanted
+        return self.permit is True and not self.future.done()
 
     def fail(self, failure: Failure, opening: str, relay: str, tls: str | None) -> None:
         self.transaction.end(failure)
         self.answer(opening, relay, tls)
 
     def answer(self, opening: str, relay: str, tls: str | None) -> None:
-        if not self.is_wanted:
+        if self.future.done():
             return
         seconds = time.monotonic() - self.started
         started_at = time.time_ns() // 1000 - int(seconds * 1_000_000)

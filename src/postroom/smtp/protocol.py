@@ -55,11 +55,11 @@ class Protocol(Lockstep):
     def is_idle(self) -> bool:
         return not (self.is_over or self._awaited or self._unsaid or self.body_due or self._dialogue)
 
-    def to_send(self) -> bytes:
-        """What to write now. It is given once."""
+    def to_send(self, behind: bytes | memoryview = b"") -> bytes:
+        """What to write now, behind that. It is given once."""
         if not self._out:
-            return b""
-        data = b"".join(self._out)
+            return bytes(behind)
+        data = b"".join((behind, *self._out))
         self._out.clear()
         self._unwritten = 0
         return data
@@ -140,14 +140,15 @@ class Protocol(Lockstep):
         if self._turn is not None:
             self._hear_turn(self._turn, reply)
         elif self._awaited:
-            self._hear_answer(self._awaited[0], reply)
+            self._hear_answer(reply)
         elif self.body_due is not None:
             self._hear_early(self.body_due, reply)
         else:
             # Nothing was asked: an idle relay closing (421), or one that is out of step. Neither is anybody's failure.
             self.is_over = True
 
-    def _hear_answer(self, transaction: Transaction, reply: Reply) -> None:
+    def _hear_answer(self, reply: Reply) -> None:
+        transaction = self._awaited[0]
         transaction.transcript.heard(reply)
         if reply.code == 421:
             self._finish(transaction, verdict.closing(reply, transaction.stage))

@@ -54,9 +54,7 @@ class Reply:
     def enhanced(self) -> str | None:
         """The enhanced status code (RFC 3463), but only one that agrees with the reply's first digit."""
         found = _ENHANCED.match(self.lines[0])
-        if found is None or int(found[1]) != self.code // 100:
-            return None
-        return found[0].decode()
+        return found[0].decode() if found is not None and int(found[1]) == self.code // 100 else None
 
     def cleaned(self) -> str:
         """The text for logs and pages: printable ASCII on one line, at most 512 characters."""

@@ -156,7 +156,7 @@ class Session:
             self._tell(passed)
         self.messages.passed.clear()
         finished = self.messages.take_finished()
-        if any(transaction.is_in_doubt for transaction in finished[:-1]):
+        if len(finished) > 1 and any(transaction.is_in_doubt for transaction in finished[:-1]):
             self._owner.was_cut_short()
         for transaction in finished:
             job = self._jobs.pop(transaction)
@@ -245,7 +245,7 @@ class Session:
             job = self._owner.next_job()
             if job is not None:
                 self._begin(job)
-        self._write(b"".join((rest, self.messages.to_send())))
+        self._write(self.messages.to_send(rest))
 
     @property
     def _may_run_ahead(self) -> bool:
