@@ -39,6 +39,7 @@ class Pool:
         self._resting: set[Session] = set()  # have had nothing to do when they last looked
         self._opening: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()  # a connection has gone, or an opening has ended
         self.reads_ahead = True  # until the relay has shown that it can't
         self._no_more_until = 0.0  # the relay takes no more connections than stand
@@ -50,7 +51,7 @@ class Pool:
         whether the final dot may be: anything but True, and an exception, is a no. It is asked again only when a warm
         connection turned out to be closed and the message goes over a new one.
         """
-        future: asyncio.Future[Attempt] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Attempt] = self._loop.create_future()
         job = Job(envelope, content, before_dot, future)
         if self._closed:
             self._fail(job, _closed())
@@ -121,7 +122,7 @@ class Pool:
 
     def rests(self, session: Session) -> float:
         if self._closed:
-            asyncio.get_running_loop().call_soon(session.leave)
+            self._loop.call_soon(session.leave)
         self._resting.add(session)
         return self._idle_seconds
 

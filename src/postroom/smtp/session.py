@@ -265,20 +265,18 @@ class Session:
                 patience = timeouts.attempt  # it is us who wait for the permit
             else:
                 patience = timeouts.dot * JUST_LATE if messages.stage is Stage.DOT else timeouts.reply
-            self._alarm.set(min(patience, self._rest_of_attempt()))
+            self._alarm.set_to(min(time.monotonic() + patience, self._end_of_attempt()))
 
-    def _rest_of_attempt(self) -> float:
-        started = self._opened_at
+    def _end_of_attempt(self) -> float:
         for job in self._jobs.values():
-            started = job.started
-            break
-        return max(started + self._timeouts.attempt - time.monotonic(), 0)
+            return job.started + self._timeouts.attempt
+        return self._opened_at + self._timeouts.attempt
 
     def _ring(self) -> None:
         if self.is_idle:
             self._say_quit()
         else:
-            whole = self._rest_of_attempt() <= 0
+            whole = self._end_of_attempt() <= time.monotonic()
             self.messages.interrupt(Interruption.ATTEMPT if whole else Interruption.TIMEOUT)
         self._act()
 
