@@ -9,7 +9,7 @@ import pytest
 
 from postroom.domain.delivery import Deferred, InDoubt, Refused, Scope, Sent
 from postroom.domain.message import Envelope
-from postroom.smtp.attempt import Attempt
+from postroom.smtp.attempt import Answer, Attempt
 from postroom.smtp.pool import Pool
 from postroom.smtp.route import Timeouts
 
@@ -270,10 +270,9 @@ async def test_nobody_is_mailed_for_a_caller_that_goes_away_before_the_dot(relay
     pool = pool_to(good)
     asked = asyncio.Event()
 
-    async def before_dot() -> bool:
+    def before_dot(answer: Answer) -> None:
         asked.set()
-        await asyncio.sleep(0.05)
-        return True
+        asyncio.get_running_loop().call_later(0.05, answer, True)
 
     future = pool.send(ENVELOPE, CONTENT, before_dot)
     await asked.wait()
@@ -294,8 +293,8 @@ async def test_a_connection_that_stood_idle_does_not_age_its_first_message(relay
 
 
 async def test_a_message_that_lost_its_lease_leaves_the_others_alone(relay, pool_to):
-    async def no() -> bool:
-        return False
+    def no(answer: Answer) -> None:
+        answer(False)
 
     good = await relay()
     pool = pool_to(good, pool={"most_connections": 1})

@@ -406,6 +406,36 @@ def test_a_yes_before_the_end_of_the_body_is_no_yes():
     assert mail.outcomes["to@x.test"].code == "reply.malformed"
 
 
+@pytest.mark.parametrize(
+    ("more", "codes"),
+    [
+        (b"250 ok\r\n250 ok\r\n354 go\r\n", []),  # as it was before
+        (b"250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n", ["reply.malformed"]),
+        (b"250 ok\r\n250 ok\r\n354 go\r\n250 ok\r\n", ["reply.malformed"]),
+        (b"250 ok\r\n250 ok\r\n354 go\r\n354 go\r\n", ["reply.malformed"]),
+        (b"250 ok\r\n354 go\r\n", ["reply.malformed"]),
+    ],
+)
+def test_answers_that_were_heard_before_are_heard_as_strictly(more, codes):
+    protocol = opened("PIPELINING")
+    for _ in range(3):
+        mail = message()
+        protocol.begin(mail)
+        protocol.to_send()
+        protocol.receive(b"250 ok\r\n250 ok\r\n354 go\r\n")
+        protocol.end_body()
+        protocol.to_send()
+        protocol.receive(b"250 ok\r\n")
+        assert isinstance(mail.outcomes["to@x.test"], Sent)
+    last = message()
+    protocol.begin(last)
+    protocol.to_send()
+    protocol.receive(more)
+    assert [outcome.code for outcome in last.outcomes.values()] == codes
+    assert protocol.is_over == bool(codes)
+    assert (protocol.body_due is last) == (not codes)
+
+
 def test_421_ends_the_connection_and_spares_who_has_an_outcome():
     protocol, mail = opened("PIPELINING"), message("a@x.test", "b@x.test", "c@x.test")
     protocol.begin(mail)

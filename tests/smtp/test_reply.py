@@ -123,3 +123,44 @@ def test_nothing_that_is_read_breaks_the_limits_or_the_grammar(data):
             assert 1 <= len(reply.lines) <= MOST_LINES
             assert len(reply.cleaned()) <= 512
             assert all(" " <= c <= "~" for c in reply.cleaned())
+
+
+WORDS = st.sampled_from(
+    [b"250 ok\r\n", b"354 go\r\n", b"550 no\r\n", b"250-a\r\n", b"250 ok\n", b"250 q1\r\r\n", b"zz\r\n"]
+)
+
+
+@given(st.lists(st.lists(WORDS, max_size=5), max_size=8), st.integers(0, 9))
+def test_what_is_recognised_as_a_group_is_what_would_have_been_read(chunks, cut):
+    """One reader is asked for groups first, the other never; both hear everything twice, cut in the same places."""
+    quick, slow = ReplyReader(), ReplyReader()
+    for chunk in map(b"".join, chunks * 2):
+        for piece in (chunk[:cut], chunk[cut:]):
+            quick.feed(piece)
+            slow.feed(piece)
+            heard, wrong = rest_of(quick, groups=True)
+            assert (heard, wrong) == rest_of(slow, groups=False)
+            assert quick.has_rest == slow.has_rest
+            if wrong:
+                return
+
+
+def rest_of(reader: ReplyReader, *, groups: bool) -> tuple[list[Reply], str]:
+    found: list[Reply] = []
+    try:
+        while more := (reader.group() if groups else ()) or tuple(filter(None, [reader.next()])):
+            found += more
+    except ProtocolError as error:
+        return found, str(error)
+    return found, ""
+
+
+def test_what_was_heard_before_is_a_group():
+    reader = ReplyReader()
+    for _ in range(2):
+        reader.feed(b"250 ok\r\n354 go\r\n")
+        while reader.next():
+            pass
+    reader.feed(b"250 ok\r\n354 go\r\n")
+    assert reader.group() == (Reply(250, (b"ok",)), Reply(354, (b"go",)))
+    assert not reader.has_rest

@@ -9,7 +9,7 @@ import pytest
 from postroom.domain.delivery import Deferred, Outcome, Refused, Scope, Sent, Stage
 from postroom.domain.message import Envelope
 from postroom.domain.profile import Security
-from postroom.smtp.attempt import Attempt
+from postroom.smtp.attempt import Answer, Attempt
 from postroom.smtp.route import Timeouts
 from postroom.smtp.send import send
 
@@ -164,15 +164,26 @@ async def test_a_relay_that_nobody_is_at(relay):
     assert (outcome.code, outcome.scope) == ("connect.refused", Scope.RELAY)
 
 
-@pytest.mark.parametrize("answer", [False, RuntimeError("the store is gone")])
-async def test_without_permission_the_final_dot_is_not_written(relay, answer):
+def is_gone(_answer: Answer) -> None:
+    raise RuntimeError("the store is gone")
+
+
+def says_no_late(answer: Answer) -> None:
+    asyncio.get_running_loop().call_later(0.05, answer, False)
+
+
+@pytest.mark.parametrize(
+    "before_dot",
+    [
+        lambda answer: answer(False),
+        lambda answer: answer(RuntimeError("the store is gone")),
+        lambda answer: (answer(False), answer(True)),
+        says_no_late,
+        is_gone,
+    ],
+)
+async def test_without_permission_the_final_dot_is_not_written(relay, before_dot):
     good = await relay()
-
-    async def before_dot() -> bool:
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
     outcome = only(await send(route_to(good), ENVELOPE, CONTENT, before_dot))
     assert (type(outcome), outcome.code, outcome.scope) == (Deferred, "lease.lost", Scope.MESSAGE)
     assert good.mails == []
@@ -188,10 +199,12 @@ async def test_permission_is_asked_while_the_relay_still_thinks_about_its_354(re
         await visit.say(b"354 go on\r\n")
         return b"354"
 
-    async def before_dot() -> bool:
-        await asyncio.sleep(0.05)
+    def permit(answer: Answer) -> None:
         went.append("permitted")
-        return True
+        answer(True)
+
+    def before_dot(answer: Answer) -> None:
+        asyncio.get_running_loop().call_later(0.05, permit, answer)
 
     slow = await relay(DATA=thinks)
     assert isinstance(only(await send(route_to(slow), ENVELOPE, CONTENT, before_dot)), Sent)
@@ -201,10 +214,11 @@ async def test_permission_is_asked_while_the_relay_still_thinks_about_its_354(re
 async def test_the_final_dot_waits_for_a_permission_that_comes_late(relay):
     good = await relay()
 
-    async def before_dot() -> bool:
-        await asyncio.sleep(0.1)
-        assert good.mails == []
-        return True
+    def permit(answer: Answer) -> None:
+        answer(good.mails == [])
+
+    def before_dot(answer: Answer) -> None:
+        asyncio.get_running_loop().call_later(0.1, permit, answer)
 
     assert isinstance(only(await send(route_to(good), ENVELOPE, CONTENT, before_dot)), Sent)
 

@@ -27,11 +27,9 @@ def pool_of(port: int, connections: int) -> Pool:
 
 
 async def send(pool: Pool, job: load.Load, content: bytes, tickets: "count[int]") -> None:
-    envelope, loop = Envelope(load.SENDER, (load.RECIPIENT,)), asyncio.get_running_loop()
-    granted: asyncio.Future[bool] = loop.create_future()
-    granted.set_result(True)
+    envelope = Envelope(load.SENDER, (load.RECIPIENT,))
     while next(tickets) < job.messages:
-        attempt = await pool.send(envelope, content, lambda: granted)
+        attempt = await pool.send(envelope, content, lambda answer: answer(True))
         (outcome,) = attempt.outcomes.values()
         if not isinstance(outcome, Sent):
             raise RuntimeError(f"not sent: {outcome}")

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import NamedTuple
 
 from postroom.domain.delivery import Outcome
 from postroom.domain.message import Envelope
@@ -11,13 +12,13 @@ from postroom.smtp.failure import Failure
 from postroom.smtp.transaction import Transaction
 from postroom.smtp.transcript import Transcript, joined
 
-BeforeDot = Callable[[], Awaitable[bool]]
+Answer = Callable[[bool | Exception], None]
+BeforeDot = Callable[[Answer], None]  # is asked for leave, and calls back with it, at once or later
 
 MOST_TRIES = 10  # connections, of which all but the last were warm and closed before the relay had answered anything
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What was said: while the connection was opened (perhaps for an earlier message), and for this message."""
 
     opening: str
@@ -26,13 +27,15 @@ class Record:
     def __str__(self) -> str:
         return joined(self.opening, str(self.own))
 
+    def __repr__(self) -> str:
+        return "Record(…)"  # long, and for whoever asks for it
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+
+class Attempt(NamedTuple):
     """`outcomes` has every recipient of the envelope."""
 
     outcomes: Mapping[str, Outcome]
-    record: Record | str = field(repr=False)
+    record: Record | str
     relay: str  # the address that was dialled, as ip:port; empty when it did not come to that
     tls: str | None  # for example "TLSv1.3 TLS_AES_256_GCM_SHA384"
     started_at: int  # microseconds since 1970, UTC
@@ -51,7 +54,17 @@ class Job:
     to be closed.
     """
 
-    __slots__ = ("before_dot", "content", "envelope", "future", "permit", "started", "transaction", "tries")
+    __slots__ = (
+        "before_dot",
+        "content",
+        "envelope",
+        "future",
+        "is_asked",
+        "permit",
+        "started",
+        "transaction",
+        "tries",
+    )
 
     def __init__(
         self, envelope: Envelope, content: bytes, before_dot: BeforeDot, future: asyncio.Future[Attempt]
@@ -60,7 +73,8 @@ class Job:
         self.content = content
         self.before_dot = before_dot
         self.future = future
-        self.permit: asyncio.Future[bool] | None = None
+        self.is_asked = False  # whether leave for the final dot was asked
+        self.permit: bool | None = None  # the answer
         self.transaction = Transaction(envelope, content)
         self.started = time.monotonic()
         self.tries = 0
@@ -84,48 +98,36 @@ class Job:
     def begin_again(self) -> None:
         """As if it had never been tried."""
         self.transaction = Transaction(self.envelope, self.content)
-        self.permit = None
+        self.is_asked, self.permit = False, None
 
-    def ask_for_permit(self) -> "asyncio.Future[bool]":
-        """Begin to ask whether the final dot may be written. A refusal to answer is a no."""
+    def ask_for_permit(self, then: Callable[[], None]) -> None:
+        """Ask whether the final dot may be written; `then` is called when that is known. Only a True is a yes."""
+        self.is_asked = True
+        answer = partial(self._permitted, self.transaction, then)
         try:
-            self.permit = asyncio.ensure_future(self.before_dot())
+            self.before_dot(answer)
         except Exception as error:
-            self.permit = asyncio.get_running_loop().create_future()
-            self.permit.set_exception(error)
-        if self.permit.done():
-            _look_at(self.permit)
-        else:
-            self.permit.add_done_callback(_look_at)
-        return self.permit
+            answer(error)
+
+    def _permitted(self, transaction: Transaction, then: Callable[[], None], answer: bool | Exception) -> None:
+        if transaction is self.transaction and self.permit is None:  # else it was meant for another connection
+            self.permit = answer is True
+            then()
 
     @property
     def is_granted(self) -> bool:
         """Whether the final dot may be written. Nobody may be mailed for a caller that has gone."""
-        permit = self.permit
-        return (
-            self.is_wanted
-            and permit is not None
-            and not permit.cancelled()
-            and permit.exception() is None
-            and bool(permit.result())
-        )
+        return self.permit is True and not self.future.done()
 
     def fail(self, failure: Failure, opening: str, relay: str, tls: str | None) -> None:
         self.transaction.end(failure)
         self.answer(opening, relay, tls)
 
     def answer(self, opening: str, relay: str, tls: str | None) -> None:
-        if not self.is_wanted:
+        if self.future.done():
             return
         seconds = time.monotonic() - self.started
         started_at = time.time_ns() // 1000 - int(seconds * 1_000_000)
-        record = Record(opening, self.transaction.transcript)
-        outcomes = {recipient: self.transaction.outcomes[recipient] for recipient in self.envelope.recipients}
-        self.future.set_result(Attempt(outcomes, record, relay, tls, started_at, seconds))
-
-
-def _look_at(permit: "asyncio.Future[bool]") -> None:
-    """So that an exception which came after the job was over is not reported as forgotten."""
-    if not permit.cancelled():
-        permit.exception()
+        transaction = self.transaction
+        record = Record(opening, transaction.transcript)
+        self.future.set_result(Attempt(transaction.outcomes, record, relay, tls, started_at, seconds))

@@ -39,6 +39,7 @@ class Pool:
         self._resting: set[Session] = set()  # have had nothing to do when they last looked
         self._opening: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()  # a connection has gone, or an opening has ended
         self.reads_ahead = True  # until the relay has shown that it can't
         self._no_more_until = 0.0  # the relay takes no more connections than stand
@@ -46,10 +47,11 @@ class Pool:
     def send(self, envelope: Envelope, content: bytes, before_dot: BeforeDot) -> asyncio.Future[Attempt]:
         """Hand a message in. The future has the attempt; it never fails for anything that a relay does.
 
-        `before_dot` is asked when DATA has been written; unless it says True, the final dot is not. It is asked again
-        only when a warm connection turned out to be closed and the message goes over a new one.
+        `before_dot` is called when DATA has been written, with what to call, in this event loop, when it is known
+        whether the final dot may be: anything but True, and an exception, is a no. It is asked again only when a warm
+        connection turned out to be closed and the message goes over a new one.
         """
-        future: asyncio.Future[Attempt] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Attempt] = self._loop.create_future()
         job = Job(envelope, content, before_dot, future)
         if self._closed:
             self._fail(job, _closed())
@@ -120,7 +122,7 @@ class Pool:
 
     def rests(self, session: Session) -> float:
         if self._closed:
-            asyncio.get_running_loop().call_soon(session.leave)
+            self._loop.call_soon(session.leave)
         self._resting.add(session)
         return self._idle_seconds
 
@@ -134,11 +136,11 @@ class Pool:
 
     def _serve(self) -> None:
         """Bring what waits to a connection that rests, or open one more."""
-        while self._waiting and self._resting:
+        while self._resting and self._waiting:
             session = self._resting.pop()
             if session.is_idle:  # else it is about to leave
                 session.work()
-        while self._may_open():
+        while len(self._sessions) < self.most_connections and self._may_open():
             task = asyncio.ensure_future(self._open())
             self._opening.add(task)
             task.add_done_callback(self._opened)

@@ -10,79 +10,39 @@ Whoever drives it writes what `to_send` gives and looks at `needs_tls`, `token_d
 from collections import deque
 from itertools import repeat
 
-from postroom.domain.delivery import Scope, Stage
+from postroom.domain.delivery import Stage
 from postroom.smtp import verdict
 from postroom.smtp.body import END
-from postroom.smtp.capabilities import Capabilities
 from postroom.smtp.command import command
-from postroom.smtp.dialogue import (
-    Dialogue,
-    Heard,
-    Listen,
-    NeedToken,
-    Passed,
-    Say,
-    TlsFacts,
-    Token,
-    Turn,
-    Upgrade,
-    Work,
-    Worked,
-)
-from postroom.smtp.failure import Failure, Stopped
-from postroom.smtp.opening import not_smtp
-from postroom.smtp.reply import ProtocolError, Reply, ReplyReader
+from postroom.smtp.dialogue import Listen, Say
+from postroom.smtp.failure import Failure
+from postroom.smtp.lockstep import Lockstep, injected
+from postroom.smtp.reply import ProtocolError, Reply
 from postroom.smtp.transaction import DATA, Commands, Phase, Transaction
-from postroom.smtp.transcript import Transcript
 from postroom.smtp.verdict import Interruption
 
 RESET = command("RSET")
 
 
-class Protocol:
+class Protocol(Lockstep):
     """One connection's conversation."""
 
     def __init__(self) -> None:
-        self.capabilities = Capabilities()
-        self.transcript = Transcript()  # of the dialogues; each transaction has its own
-        self.passed: list[Passed] = []  # steps of the ladder that nobody has looked at yet
-        self.failure: Failure | None = None  # how a dialogue ended, unless well
-        self.is_over = False  # the connection takes no more mail: close it
+        super().__init__()
         self.replies = 0  # heard so far
         self.body_due: Transaction | None = None  # has its 354; its content is for the driver to write
-        self._reader = ReplyReader()
-        self._out: list[bytes] = []
-        self._dialogue: Dialogue[Capabilities | None] | None = None
-        self._turn: Turn | None = None
         self._unsaid: deque[Commands] = deque()
         self._awaited: deque[Transaction] = deque()
         self._finished: list[Transaction] = []
-        self._broken_by = Interruption.LOST
         self._unwritten = 0  # of the awaited replies, how many are to commands that are still in `_out`
 
     # What the driver asks.
 
     @property
-    def in_dialogue(self) -> bool:
-        return self._dialogue is not None
-
-    @property
-    def needs_tls(self) -> bool:
-        return isinstance(self._turn, Upgrade)
-
-    @property
-    def token_due(self) -> NeedToken | None:
-        return self._turn if isinstance(self._turn, NeedToken) else None
-
-    @property
-    def work_due(self) -> Work | None:
-        return self._turn if isinstance(self._turn, Work) else None
-
-    @property
     def stage(self) -> Stage:
         """What is waited for now."""
         if self._turn is not None:
-            return self._turn.stage
+            return super().stage
         first = self._awaited[0] if self._awaited else self.body_due
         return first.stage if first is not None else Stage.SENDER
 
@@ -95,11 +55,11 @@ class Protocol:
     def is_idle(self) -> bool:
         return not (self.is_over or self._awaited or self._unsaid or self.body_due or self._dialogue)
 
-    def to_send(self) -> bytes:
-        """What to write now. It is given once."""
+    def to_send(self, behind: bytes | memoryview = b"") -> bytes:
+        """What to write now, behind that. It is given once."""
         if not self._out:
-            return b""
-        data = b"".join(self._out)
+            return bytes(behind)
+        data = b"".join((behind, *self._out))
         self._out.clear()
         self._unwritten = 0
         return data
@@ -122,18 +82,16 @@ class Protocol:
         reader = self._reader
         reader.feed(data)
         if self.needs_tls:
-            self._stop(_injected())
+            self._stop(injected())
         try:
             while not (self.is_over or (self._turn is not None and self.needs_tls)):
-                if (reply := reader.next()) is None:
-                    break
-                if self._out:
-                    self._check_step()
-                self.replies += 1
-                if self._awaited and self._turn is None:
-                    self._hear_answer(self._awaited[0], reply)
+                if self._turn is None and (group := reader.group()):
+                    for reply in group:
+                        self._hear(reply)
+                elif (one := reader.next()) is not None:
+                    self._hear(one)
                 else:
-                    self._hear(reply)
+                    break
         except ProtocolError as error:
             self._break_off(Interruption.MALFORMED, limit=error.limit)
 
@@ -142,38 +100,7 @@ class Protocol:
         if not self.is_over:
             self._break_off(why)
 
-    def tls_started(self, facts: TlsFacts) -> None:
-        self._turn = None
-        self.transcript.note(f"TLS: {facts.get('version', '')} {facts.get('cipher', '')}")
-        self._go_on(facts)
-
-    def tls_failed(self, failure: Failure) -> None:
-        self._stop(failure)
-
-    def token_came(self, token: Token) -> None:
-        if self.token_due is not None:  # else the connection has gone meanwhile
-            self._turn = None
-            self.transcript.note(f"access token {token.origin}")
-            self._go_on(token)
-
-    def token_failed(self, failure: Failure) -> None:
-        if self.token_due is not None:
-            self._stop(failure)
-
-    def work_done(self, worked: Worked) -> None:
-        if self.work_due is not None:
-            self._turn = None
-            self._go_on(worked)
-
     # What it is told to do.
-
-    def start(self, dialogue: Dialogue[Capabilities] | Dialogue[None]) -> None:
-        """Begin a dialogue; only while idle. On a connection that has gone meanwhile it ends at once."""
-        self._dialogue = dialogue
-        if self.is_over:
-            self._stop(verdict.interrupted(self._broken_by, self.stage))
-        else:
-            self._go_on(None)
 
     def begin(self, transaction: Transaction) -> None:
         """Say its commands as soon as the relay may hear them; it ends among the finished."""
@@ -202,83 +129,26 @@ class Protocol:
             self._finish(self.body_due, failure)
         self._break_off(Interruption.LOST)
 
-    # Dialogues.
-
-    def _go_on(self, heard: Heard | None) -> None:
-        """Run the dialogue up to the next thing that it waits for."""
-        dialogue = self._dialogue
-        if dialogue is None:
-            return
-        try:
-            turn = dialogue.send(heard)
-            while isinstance(turn, Passed):
-                self.passed.append(turn)
-                turn = dialogue.send(None)
-        except StopIteration as end:
-            self.capabilities = end.value or self.capabilities
-            self._dialogue = self._turn = None
-        except Stopped as stopped:
-            self._stop(stopped.failure)
-        else:
-            self._take(turn)
-
-    def _take(self, turn: Turn) -> None:
-        self._turn = turn
-        if isinstance(turn, Say):
-            self._out.append(turn.line)
-            self.transcript.said(turn.hidden or turn.line)
-        elif isinstance(turn, Upgrade) and self._reader.has_rest:
-            # Whatever came with the 220 was not protected, and would be read as if it had been (CVE-2011-0411).
-            self._stop(_injected())
-
-    def _hear_dialogue(self, turn: Say | Listen, reply: Reply) -> None:
-        self._turn = None
-        if isinstance(turn, Listen):
-            self._hear_greeting(reply)
-            return
-        shown = reply.without(turn.secrets)
-        self.transcript.heard(Reply(334, (b"***",)) if turn.hides_challenge and reply.code == 334 else shown)
-        self._go_on(reply if reply.code == 334 else shown)  # a challenge is for the mechanism, as it came
-
-    def _hear_greeting(self, reply: Reply) -> None:
-        if reply.code == 220:
-            self.transcript.heard(reply)
-        else:
-            self.transcript.note(f"no 220 greeting but {reply.code}; the rest is not shown")
-        self._go_on(reply)
-
-    def _stop(self, failure: Failure) -> None:
-        self.failure = failure
-        if self._dialogue is not None:
-            self._dialogue.close()
-        self._dialogue = self._turn = None
-        self.is_over = True
-
     # Transactions.
 
     def _hear(self, reply: Reply) -> None:
-        """What answers no command of a transaction."""
+        if self.is_over:  # by what came before it
+            return
+        if self._out and len(self._awaited) <= self._unwritten:
+            raise ProtocolError("a reply came before its command")  # so it belongs to something else
+        self.replies += 1
         if self._turn is not None:
             self._hear_turn(self._turn, reply)
+        elif self._awaited:
+            self._hear_answer(reply)
         elif self.body_due is not None:
             self._hear_early(self.body_due, reply)
         else:
             # Nothing was asked: an idle relay closing (421), or one that is out of step. Neither is anybody's failure.
             self.is_over = True
 
-    def _hear_turn(self, turn: Turn, reply: Reply) -> None:
-        if isinstance(turn, Say | Listen):
-            self._hear_dialogue(turn, reply)
-        else:
-            # Nothing was asked: the relay will not wait for the token.
-            self._stop(verdict.closing(reply, turn.stage))
-
-    def _check_step(self) -> None:
-        """A reply that was there before its command had been written belongs to something else."""
-        if len(self._awaited) <= self._unwritten:
-            raise ProtocolError("a reply came before its command")
-
-    def _hear_answer(self, transaction: Transaction, reply: Reply) -> None:
+    def _hear_answer(self, reply: Reply) -> None:
+        transaction = self._awaited[0]
         transaction.transcript.heard(reply)
         if reply.code == 421:
             self._finish(transaction, verdict.closing(reply, transaction.stage))
@@ -358,11 +228,4 @@ class Protocol:
             if transaction.phase is not Phase.DONE:
                 transaction.interrupt(why)
                 self._finished.append(transaction)
-        if self._turn is not None:
-            never_smtp = why is Interruption.MALFORMED and not limit and self._turn.stage is Stage.GREETING
-            self._stop(not_smtp() if never_smtp else verdict.interrupted(why, self._turn.stage))
-
-
-def _injected() -> Failure:
-    what = "Something was slipped into the connection before TLS began; the connection was cut."
-    return Failure("tls.injection", what, Stage.TLS, Scope.PROFILE)
+        self._break_dialogue(why, limit=limit)

@@ -13,7 +13,8 @@ LONGEST_LINE = 2 * 1024  # RFC 5321 4.5.3.1.5 asks for 512 octets; real relays w
 LONGEST_REPLY = 64 * 1024
 MOST_LINES = 128
 LONGEST_SHOWN = 512
-MOST_KNOWN = 32  # replies
+MOST_KNOWN = 32  # replies, and groups of them
+LONGEST_GROUP = 512  # octets
 
 # The first digit says what it means and the second is loose: 571 and 591 are seen in the wild (RFC 5321 4.2.1).
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
@@ -53,9 +54,7 @@ class Reply:
     def enhanced(self) -> str | None:
         """The enhanced status code (RFC 3463), but only one that agrees with the reply's first digit."""
         found = _ENHANCED.match(self.lines[0])
-        if found is None or int(found[1]) != self.code // 100:
-            return None
-        return found[0].decode()
+        return found[0].decode() if found is not None and int(found[1]) == self.code // 100 else None
 
     def cleaned(self) -> str:
         """The text for logs and pages: printable ASCII on one line, at most 512 characters."""
@@ -78,24 +77,48 @@ class Reply:
 class ReplyReader:
     """Collects bytes, gives replies. However the bytes are cut, the replies and the error are the same."""
 
-    __slots__ = ("_at", "_buffer", "_code", "_known", "_lines", "_size")
+    __slots__ = ("_at", "_buffer", "_code", "_groups", "_known", "_lines", "_size")
 
     def __init__(self) -> None:
         self._buffer = b""
         self._at = 0  # what stands before it has been read
         self._known: dict[bytes, Reply] = {}  # relays answer most messages in the same few words
+        self._groups: dict[bytes, tuple[Reply, ...]] = {}  # and so are the answers to a message's commands
         self._lines: list[bytes] = []
         self._code = b""
         self._size = 0
 
     def feed(self, data: bytes) -> None:
-        self._buffer = self._buffer[self._at :] + data
+        self._buffer = self._buffer[self._at :] + data if self._at < len(self._buffer) else data
         self._at = 0
 
     @property
     def has_rest(self) -> bool:
         """Whether anything is buffered that no reply was made of yet."""
         return self._at < len(self._buffer) or bool(self._lines)
+
+    def group(self) -> tuple[Reply, ...]:
+        """All that is left, if it is a group of replies that has been heard before; else nothing."""
+        rest = self._buffer[self._at :] if self._at else self._buffer
+        if self._lines or not rest or len(rest) > LONGEST_GROUP:
+            return ()
+        known = self._groups.get(rest) or self._learn(rest)
+        if known:
+            self._at = len(self._buffer)
+        return known
+
+    def _learn(self, rest: bytes) -> tuple[Reply, ...]:
+        """Nothing but whole replies that are known one by one is a group from now on."""
+        if rest[: rest.find(b"\r\n")] not in self._known:  # mostly the answer to a final dot, with a queue id
+            return ()
+        *lines, end = rest.split(b"\r\n")
+        replies = tuple([self._known[line] for line in lines if line in self._known])
+        if end or len(lines) < 2 or len(replies) < len(lines):
+            return ()
+        if len(self._groups) >= MOST_KNOWN:
+            self._groups.clear()
+        self._groups[rest] = replies
+        return replies
 
     def next(self) -> Reply | None:
         """The next whole reply, or None until more bytes come. Raises ProtocolError."""

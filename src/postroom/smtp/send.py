@@ -3,13 +3,13 @@
 import asyncio
 
 from postroom.domain.message import Envelope
-from postroom.smtp.attempt import Attempt, BeforeDot
+from postroom.smtp.attempt import Answer, Attempt, BeforeDot
 from postroom.smtp.pool import Pool
 from postroom.smtp.route import Route
 
 
-async def _no_objection() -> bool:
-    return True
+def _no_objection(answer: Answer) -> None:
+    answer(True)
 
 
 async def send(route: Route, envelope: Envelope, content: bytes, before_dot: BeforeDot = _no_objection) -> Attempt:

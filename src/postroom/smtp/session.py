@@ -6,7 +6,6 @@ is a callback: no task and no timer per message (`research/performance.md` secti
 
 import asyncio
 import time
-from typing import Protocol as Interface
 
 from postroom.domain.delivery import Scope, Stage
 from postroom.smtp import tls
@@ -14,10 +13,12 @@ from postroom.smtp.alarm import Alarm
 from postroom.smtp.attempt import Job
 from postroom.smtp.capabilities import Capabilities
 from postroom.smtp.connect import Tell, connect, to_nobody
-from postroom.smtp.dialogue import Dialogue, NeedToken, Passed, Work
+from postroom.smtp.dialogue import Dialogue, Passed
+from postroom.smtp.errand import errand_of
 from postroom.smtp.failure import Failure
 from postroom.smtp.line import Line
 from postroom.smtp.opening import opening, parting
+from postroom.smtp.owner import Owner
 from postroom.smtp.protocol import Protocol
 from postroom.smtp.route import Route
 from postroom.smtp.transaction import Transaction
@@ -26,27 +27,6 @@ from postroom.smtp.verdict import Interruption
 CHUNK = 32 * 1024  # of a body in one write; the last one goes out together with the final dot
 PATIENCE_WITH_QUIT = 2.0  # seconds
 JUST_LATE = 1.05  # times the time for the dot: a relay whose own limit is ours answers a moment after it (H19)
-
-
-class Owner(Interface):
-    """Who has the messages."""
-
-    def next_job(self) -> Job | None: ...
-
-    def take_back(self, job: Job, /) -> None:
-        """The connection was closed before the relay had answered any of it: not an attempt."""
-
-    @property
-    def reads_ahead(self) -> bool:
-        """Whether the next message's commands may go out before the final dot is answered."""
-
-    def was_cut_short(self) -> None:
-        """The connection was lost after a final dot that the next message's commands had followed."""
-
-    def rests(self, session: "Session", /) -> float:
-        """It has nothing to do; for how many seconds is it to stay open?"""
-
-    def gone(self, session: "Session", /) -> None: ...
 
 
 class Session:
@@ -124,43 +104,15 @@ class Session:
         self._act()
         self._watch()
         while self.messages.in_dialogue:
-            if self.messages.needs_tls:
-                await self._start_tls()
-            elif (need := self.messages.token_due) is not None:
-                await self._get_token(need)
-            elif (work := self.messages.work_due) is not None:
-                await self._do(work)
+            if (errand := errand_of(self.messages, self._line, self._route)) is not None:
+                self._alarm.stop()  # it has a deadline of its own, or none: the relay is not waited for
+                await errand
+                self._act()
+                self._watch()
             else:
                 self._woken = asyncio.get_running_loop().create_future()
                 await self._woken
         return self.messages.failure
-
-    async def _start_tls(self) -> None:
-        self._alarm.stop()  # the handshake has a deadline of its own
-        facts = await self._line.encrypt(self._route.profile, self._route.timeouts.reply)
-        if isinstance(facts, Failure):
-            self.messages.tls_failed(facts)
-        else:
-            self.messages.tls_started(facts)
-        self._act()
-        self._watch()
-
-    async def _get_token(self, need: NeedToken) -> None:
-        self._alarm.stop()  # asking for it has a deadline of its own
-        route = self._route
-        token = await route.tokens.get(route.grant(), route.reach, route.timeouts.reply, instead_of=need.instead_of)
-        if isinstance(token, Failure):
-            self.messages.token_failed(token)
-        else:
-            self.messages.token_came(token)
-        self._act()
-        self._watch()
-
-    async def _do(self, work: Work) -> None:
-        self._alarm.stop()  # the relay is not waited for
-        self.messages.work_done(await asyncio.to_thread(work.done))
-        self._act()
-        self._watch()
 
     # Messages.
 
@@ -204,7 +156,7 @@ class Session:
             self._tell(passed)
         self.messages.passed.clear()
         finished = self.messages.take_finished()
-        if any(transaction.is_in_doubt for transaction in finished[:-1]):
+        if len(finished) > 1 and any(transaction.is_in_doubt for transaction in finished[:-1]):
             self._owner.was_cut_short()
         for transaction in finished:
             job = self._jobs.pop(transaction)
@@ -250,11 +202,9 @@ class Session:
         if data := self.messages.to_send():
             self._write(data)
         for job in self._jobs.values():
-            if job.permit is None and job.transaction.asked_for_data:
+            if not job.is_asked and job.transaction.asked_for_data:
                 # The commit that stands before the final dot overlaps the round trip that waits for the 354.
-                permit = job.ask_for_permit()
-                if not permit.done():
-                    permit.add_done_callback(self._permitted)
+                job.ask_for_permit(self._permitted)
         if self._moved or self._replies != self.messages.replies:
             self._replies = self.messages.replies
             self._moved = False
@@ -264,7 +214,7 @@ class Session:
         self._moved = True
         self._line.write(data)
 
-    def _permitted(self, _: "asyncio.Future[bool]") -> None:
+    def _permitted(self) -> None:
         if self.messages.body_due is not None:  # else the 354 comes later, and looks
             self._act()
 
@@ -280,7 +230,7 @@ class Session:
             self._write(self._body[:CHUNK])
             self._body = self._body[CHUNK:]
         job = self._jobs[transaction]
-        if self._line.is_full or job.permit is None or not job.permit.done():
+        if self._line.is_full or job.permit is None:
             return  # resume_writing or the permit comes back here
         if job.is_granted:
             self._write_last(self._body)
@@ -295,7 +245,7 @@ class Session:
             job = self._owner.next_job()
             if job is not None:
                 self._begin(job)
-        self._write(b"".join((rest, self.messages.to_send())))
+        self._write(self.messages.to_send(rest))
 
     @property
     def _may_run_ahead(self) -> bool:
@@ -315,20 +265,18 @@ class Session:
                 patience = timeouts.attempt  # it is us who wait for the permit
             else:
                 patience = timeouts.dot * JUST_LATE if messages.stage is Stage.DOT else timeouts.reply
-            self._alarm.set(min(patience, self._rest_of_attempt()))
+            self._alarm.set_to(min(time.monotonic() + patience, self._end_of_attempt()))
 
-    def _rest_of_attempt(self) -> float:
-        started = self._opened_at
+    def _end_of_attempt(self) -> float:
         for job in self._jobs.values():
-            started = job.started
-            break
-        return max(started + self._timeouts.attempt - time.monotonic(), 0)
+            return job.started + self._timeouts.attempt
+        return self._opened_at + self._timeouts.attempt
 
     def _ring(self) -> None:
         if self.is_idle:
             self._say_quit()
         else:
-            whole = self._rest_of_attempt() <= 0
+            whole = self._end_of_attempt() <= time.monotonic()
             self.messages.interrupt(Interruption.ATTEMPT if whole else Interruption.TIMEOUT)
         self._act()
 

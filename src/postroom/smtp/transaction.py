@@ -114,10 +114,11 @@ class Transaction:
 
     def script(self, offered: Capabilities) -> list[bytes]:
         """MAIL, RCPT…, DATA; empty when it is over before it began, because this relay can't take this message."""
-        failure = _unfit(self.envelope, self.content, offered)
+        utf8, eight_bit = self.envelope.needs_smtputf8, not self.content.isascii()
+        failure = _unfit(self.envelope, len(self.content), offered, utf8=utf8, eight_bit=eight_bit)
         if failure is None:
             try:
-                return _commands(self.envelope, self.content, offered)
+                return _commands(self.envelope, len(self.content), offered, utf8=utf8, eight_bit=eight_bit)
             except Unsendable:
                 failure = verdict.unsendable(Stage.SENDER)
         self.end(failure)
@@ -211,8 +212,7 @@ class Transaction:
 
     def _everyone_else(self, outcome: Outcome) -> None:
         if self.outcomes:
-            for recipient in self.envelope.recipients:
-                self.outcomes.setdefault(recipient, outcome)
+            self.outcomes = {each: self.outcomes.get(each, outcome) for each in self.envelope.recipients}
         else:
             self.outcomes = dict.fromkeys(self.envelope.recipients, outcome)
 
@@ -228,42 +228,48 @@ _HEAR: dict[Phase, Callable[[Transaction, Reply], None]] = {
 }
 
 
+def _means(reply: Reply) -> bool | None:
+    return True if reply.accepts else False if reply.defers or reply.refuses else None
+
+
+_YES_OR_NO = {code: _means(Reply(code, ())) for code in range(200, 600)}  # each answer is looked up here
+
+
 def _yes_or_no(reply: Reply) -> bool:
     """Raises ProtocolError for a reply that is neither."""
-    if reply.accepts:
-        return True
-    if reply.defers or reply.refuses:
-        return False
-    raise ProtocolError(f"{reply.code} is no answer to what was said")
+    answer = _YES_OR_NO[reply.code]
+    if answer is None:
+        raise ProtocolError(f"{reply.code} is no answer to what was said")
+    return answer
 
 
-def _commands(envelope: Envelope, content: bytes, offered: Capabilities) -> list[bytes]:
-    parameters = "".join(
-        (
-            f" SIZE={len(content)}" if offered.size is not None else "",  # RFC 1870 section 5
-            " BODY=8BITMIME" if offered.eight_bit and not content.isascii() else "",  # RFC 6152 section 3
-            " SMTPUTF8" if envelope.needs_smtputf8 else "",  # RFC 6531 section 3.4
-            dsn.of_message(envelope) if offered.dsn else "",
-        )
-    )
-    sender = command(f"MAIL FROM:{path(envelope.sender)}{parameters}")
-    return [sender, *(_recipient(envelope, address, offered) for address in envelope.recipients), DATA]
+def _commands(envelope: Envelope, size: int, offered: Capabilities, *, utf8: bool, eight_bit: bool) -> list[bytes]:
+    mail = f"MAIL FROM:{path(envelope.sender)}"
+    if offered.size is not None:
+        mail += f" SIZE={size}"  # RFC 1870 section 5
+    if eight_bit and offered.eight_bit:
+        mail += " BODY=8BITMIME"  # RFC 6152 section 3
+    if utf8:
+        mail += " SMTPUTF8"  # RFC 6531 section 3.4
+    if offered.dsn:
+        mail += dsn.of_message(envelope)
+    return [command(mail), *[_recipient(envelope, address, offered) for address in envelope.recipients], DATA]
 
 
 def _recipient(envelope: Envelope, address: str, offered: Capabilities) -> bytes:
     return command(f"RCPT TO:{path(address)}{dsn.of_recipient(envelope, address) if offered.dsn else ''}")
 
 
-def _unfit(envelope: Envelope, content: bytes, offered: Capabilities) -> Failure | None:
+def _unfit(envelope: Envelope, size: int, offered: Capabilities, *, utf8: bool, eight_bit: bool) -> Failure | None:
     """What is known before MAIL: it would be refused for good, or worse, sent on damaged."""
     if not envelope.recipients:
         return _refused("message.no_recipients", "The message has no recipients.")
-    if offered.size is not None and len(content) > offered.size:
-        what = f"The message has {len(content)} bytes, and the relay takes at most {offered.size}."
+    if offered.size is not None and size > offered.size:
+        what = f"The message has {size} bytes, and the relay takes at most {offered.size}."
         return _refused("message.too_large", what)
-    if not offered.utf8 and envelope.needs_smtputf8:
+    if utf8 and not offered.utf8:
         return verdict.utf8_unsupported(Stage.SENDER)
-    if not offered.eight_bit and not content.isascii():
+    if eight_bit and not offered.eight_bit:
         return _refused("message.eight_bit_unsupported", "The message has 8-bit text, and the relay takes only 7.")
     return None
 

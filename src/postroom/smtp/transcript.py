@@ -26,8 +26,7 @@ class Transcript:
 
     def heard(self, reply: Reply) -> None:
         if self._size < LONGEST:
-            for line in reply.lines:
-                self._size += len(line)
+            self._size += len(reply.lines[0]) if len(reply.lines) == 1 else sum(map(len, reply.lines))
             self._entries.append(reply)
 
     def note(self, text: str) -> None:

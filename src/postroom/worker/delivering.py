@@ -27,7 +27,7 @@ from postroom.domain.delivery import (
 )  # fmt: skip
 from postroom.domain.message import Envelope
 from postroom.domain.problems import Problem
-from postroom.smtp.attempt import Attempt
+from postroom.smtp.attempt import Answer, Attempt
 from postroom.store.database import Database
 from postroom.store.profiles import StoredProfile
 from postroom.store.queue.claim import Claim, Held, Kept, doubter, releaser
@@ -129,9 +129,9 @@ class Delivering:
                 self._settle_untried([claim], *verdict)
         return left
 
-    def _may_send(self, held: Held) -> "asyncio.Future[bool]":
+    def _may_send(self, held: Held, answer: Answer) -> None:
         """Commit that these are in doubt from now on. False: the lease was lost, the final dot must not be sent."""
-        return self._database.fold(self._mark, held)
+        self._database.submit(self._mark, held, answer)
 
     # --- settle
 
