@@ -103,9 +103,8 @@ async def test_the_sign_in_of_an_old_revision_comes_back_with_its_newest_token(h
     assert (await put(house, OTHER)).json()["refresh_token_set"] is False
     done = (await restore(house, 2)).json()
     assert (done["revision"], done["refresh_token_set"], done["password_set"]) == (4, True, False)
-    rows = await house.postroom.database.read(
-        lambda c: dict(c.execute(select(revision.c.number, revision.c.sign_in_id)).tuples().all())
-    )
+    wanted = select(revision.c.number, revision.c.sign_in_id)
+    rows = await house.postroom.database.read(lambda c: {row.number: row.sign_in_id for row in c.execute(wanted)})
     assert rows[4] == rows[2] is not None
 
 
@@ -148,7 +147,7 @@ async def test_a_revision_that_fails_over_to_what_is_gone_is_refused(house: Hous
 WRITES = [
     ("PUT", "", RELAY), ("PATCH", "", {"sender_name": "A"}), ("PATCH", "", {"name": "b"}), ("DELETE", "", None),
     ("POST", "/revisions/1/restore", None),
-    ("PUT", "/from/threadfix", {"host": "x.example", "port": 25, "fromAddress": "a@b.example"}),
+    ("PUT", "/from/keycloak", {"host": "x.example", "from": "a@b.example"}),
 ]  # fmt: skip
 
 
