@@ -20,10 +20,12 @@ from sqlalchemy.exc import OperationalError
 from starlette.types import ASGIApp
 
 from postroom import cli, log
+from postroom.actions.audit import Audit, sealer_of
 from postroom.actions.first_start import sandbox_settings, settle_in
 from postroom.actions.keys import Keys
 from postroom.actions.mail import Mail
 from postroom.actions.profiles import Profiles, RouteWith
+from postroom.actions.revisions import Revisions
 from postroom.actions.room import Room
 from postroom.actions.sandbox import SandboxMail
 from postroom.actions.sign_ins import SignIns
@@ -31,6 +33,7 @@ from postroom.actions.status import Status
 from postroom.actions.tenants import Tenants
 from postroom.actions.trials import Trials
 from postroom.config import Config
+from postroom.domain.delivery import SECOND
 from postroom.domain.problems import Unavailable
 from postroom.domain.profile import Profile
 from postroom.domain.secret import Secret
@@ -39,7 +42,7 @@ from postroom.smtp.route import Route
 from postroom.smtp.sandbox import Caught, Sandbox, subject
 from postroom.smtp.sign_in import SignIn
 from postroom.smtp.tokens import Tokens
-from postroom.store import caught, profiles
+from postroom.store import audit, caught, profiles
 from postroom.store.database import Database
 from postroom.store.profiles import StoredProfile
 from postroom.store.queue.claim import recover
@@ -72,7 +75,8 @@ async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = froz
     database = _open(config)
     try:
         vault = vault_from(config.secret("vault_key"), config.data_dir)
-        sandbox = _endpoint(config.sandbox)
+        sandbox, sealer = _endpoint(config.sandbox), sealer_of(vault)
+        audit.seal_with(database.writer, sealer)
         first_key = await settle_in(database, vault, sandbox=sandbox, admin_key=config.secret("admin_key"))
         tokens = Tokens()
         route_with = _router(config, _reach(config, listening, sandbox), tokens)
@@ -89,10 +93,12 @@ async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = froz
             tenants=Tenants(database),
             keys=Keys(database, vault.derive("tokens"), operator_key),
             profiles=managed,
+            revisions=Revisions(database, vault, changed),
             trials=Trials(database, managed),
             mail=mail,
             sandbox=SandboxMail(database),
             status=Status(database, mail),
+            audit=Audit(database, sealer),
         )
         site = build(room, Health(_readiness(database, worker)), _surroundings(config))
         try:
@@ -149,7 +155,7 @@ async def _run(postroom: Postroom, listener: socket.socket | None, with_worker: 
     if listener:
         parts.append(asyncio.create_task(server.serve(sockets=[listener])))
         _announce(postroom, listener)
-    chore = asyncio.create_task(chores.run(postroom.database))
+    chore = asyncio.create_task(chores.run(postroom.database, _kept(postroom.config)))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait([stopped, *parts], return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
@@ -250,6 +256,11 @@ def _reach(config: Config, listening: frozenset[tuple[str, int]], sandbox: tuple
 def _surroundings(config: Config) -> Surroundings:
     home = urlsplit(config.public_url).hostname if config.public_url else None
     return Surroundings(config.https_only, _networks(config.trusted_proxies), home)
+
+
+def _kept(config: Config) -> chores.Keep:
+    contents, messages = config.kept
+    return chores.Keep(contents * SECOND, messages * SECOND)
 
 
 def _networks(setting: str) -> tuple[Network, ...]:

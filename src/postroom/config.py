@@ -6,6 +6,7 @@ named by `POSTROOM_<NAME>_FILE`. A bad value stops the start and names the varia
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -53,10 +54,23 @@ def _network_list(text: str) -> str:
     return _networks(text)
 
 
+_KEEP = re.compile(r"content (\d{1,5})([dhm]),? messages (\d{1,5})([dhm])", re.ASCII)
+_UNITS = {"d": 86_400, "h": 3600, "m": 60}
+
+
+def _keep(text: str) -> str:
+    """How long contents and messages are kept, checked."""
+    found = _KEEP.fullmatch(" ".join(text.split()))
+    if not found:
+        raise ValueError("must read like: content 7d, messages 90d (d, h or m)")
+    return found[0]
+
+
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 OptionalEndpoint = Annotated[str, AfterValidator(_endpoint_or_off)]
 Networks = Annotated[str, AfterValidator(_networks)]
 NetworkList = Annotated[str, AfterValidator(_network_list)]
+Keep = Annotated[str, AfterValidator(_keep)]
 
 
 class Config(BaseSettings):
@@ -79,6 +93,7 @@ class Config(BaseSettings):
     sandbox: OptionalEndpoint = Field("127.0.0.1:2525", description="Where the sandbox relay listens, or off.")
     ehlo_name: str | None = Field(None, description="How we greet relays; else this machine's name.")
     lease: float = Field(60.0, ge=15, description="Seconds after which a dead worker's mail is due again.")
+    keep: Keep = Field("content 7d, messages 90d", description="How long, after a message's last delivery ended.")
     log_format: Literal["console", "json"] = Field("console", description="How events are written to stderr.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Which events are written.")
     url: str | None = Field(None, description="For the command line: the server to speak to.")
@@ -101,6 +116,12 @@ class Config(BaseSettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.data_dir / 'postroom.db'}"
+
+    @property
+    def kept(self) -> tuple[int, int]:
+        """For how many seconds contents and messages are kept."""
+        content, unit, messages, other = _KEEP.fullmatch(self.keep).groups()  # type: ignore[union-attr]  # was checked
+        return int(content) * _UNITS[unit], int(messages) * _UNITS[other]
 
     @property
     def running_note(self) -> Path:

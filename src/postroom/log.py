@@ -102,3 +102,9 @@ def worker_failed(error: BaseException) -> None:
 
 def chore_failed(name: str, error: BaseException) -> None:
     _log.error("chore_failed", chore=name, error=type(error).__name__, exc_info=error)
+
+
+def forgotten(counts: dict[str, int]) -> None:
+    """What a round of the chores has taken away, by kind."""
+    if counts:
+        _log.info("forgotten", **counts)

@@ -40,6 +40,7 @@ def _settle_in(
 ) -> Secret | None:
     now = database.now(connection)
     _check_vault(connection, vault)
+    audit.begin(connection, now)
     if tenants.find(connection, DEFAULT) is None:
         _first_tenant(connection, sandbox, now)
     if admin_key is not None:

@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from postroom import log
+from postroom.actions.failover import check_failover
 from postroom.actions.sign_ins import GivenSignIn, SignIns, digest
 from postroom.domain.access import Caller, Permission
 from postroom.domain.destination import Secrets, destination, keep_or_replace_secrets
-from postroom.domain.problems import Conflict, Invalid, Stale
+from postroom.domain.problems import Conflict
 from postroom.domain.profile import KEEP, SECRET_FIELDS, Patch, Profile, apply, changed_fields
 from postroom.domain.secret import Secret
 from postroom.domain.tenant import Tenant
@@ -80,11 +81,7 @@ class Profiles:
         caller.require(Permission.SETTINGS_WRITE)
 
         def step(connection: Connection) -> StoredProfile:
-            profiles.lock(connection, tenant.id)
-            find = profiles.find if profile_id is None else profiles.get
-            before = find(connection, tenant.id, profile_id)
-            if if_revision is not None and (before is None or before.revision != if_revision):
-                raise Stale("The profile was changed since you read it: read it again, then repeat your change.")
+            before = profiles.standing(connection, tenant.id, profile_id, if_revision)
             patch = change(before)
             return self._save(connection, caller, tenant, before, patch, dialect, clear_if_moved=clear_if_moved)
 
@@ -106,32 +103,35 @@ class Profiles:
         one_line("name", name or "")
 
         def step(connection: Connection) -> StoredProfile:
-            profiles.get(connection, tenant.id, profile_id)
-            detail: dict[str, Any] = {"name": name, "default": make_default}
+            profiles.lock(connection, tenant.id)
+            before = profiles.get(connection, tenant.id, profile_id)
             if name is not None:
                 profiles.name_it(connection, tenant.id, profile_id, name)
             if make_default:
                 profiles.make_default(connection, tenant.id, profile_id)
+            after = profiles.get(connection, tenant.id, profile_id)
+            changes = {"name": (before.name, after.name), "default": (before.is_default, after.is_default)}
+            detail = {"changes": {word: each for word, each in changes.items() if each[0] != each[1]}}
             self._note(connection, caller, tenant, "profile.arranged", profile_id, detail)
-            return profiles.get(connection, tenant.id, profile_id)
+            return after
 
         return await self._saved(step)
 
     async def delete(
-        self, caller: Caller, tenant: Tenant, profile_id: int | None, *, if_revision: int | None = None
-    ) -> None:
-        """Raises Conflict while mail waits for it: nothing that was accepted is dropped on the side."""
+        self, caller: Caller, tenant: Tenant, profile_id: int | None, *,
+        dialect: str = "native", if_revision: int | None = None,
+    ) -> None:  # fmt: skip
+        """Raises Conflict while mail waits for it: nothing that was accepted is dropped on the side; and Stale."""
         caller.require(Permission.SETTINGS_WRITE)
 
         def step(connection: Connection) -> None:
-            stored = profiles.get(connection, tenant.id, profile_id)
-            if if_revision is not None and stored.revision != if_revision:
-                raise Stale("The profile was changed since you read it: read it again, then repeat your change.")
+            stored = profiles.standing(connection, tenant.id, profile_id, if_revision)
+            stored = stored or profiles.get(connection, tenant.id, profile_id)
             waiting = waiting_in(connection, stored.lane)
             if waiting:
                 raise Conflict(f"Mail still waits for this profile ({waiting}): let it go out or cancel it first.")
             profiles.delete(connection, stored, self._database.now(connection))
-            self._note(connection, caller, tenant, "profile.deleted", stored.id, {})
+            self._note(connection, caller, tenant, "profile.deleted", stored.id, {}, dialect)
 
         await self._database.write(step)
         self._changed()
@@ -230,7 +230,7 @@ class Profiles:
             whole = Patch(**settings, password=None, refresh_token=None)
             return await self.save(caller, tenant, None, lambda _stored: whole, dialect=dialect)
         if await self.find(caller, tenant) is not None:
-            await self.delete(caller, tenant, None)
+            await self.delete(caller, tenant, None, dialect=dialect)
         return None
 
     async def _saved(self, step: Callable[[Connection], StoredProfile]) -> StoredProfile:
@@ -252,7 +252,7 @@ class Profiles:
             breaker.end_rest(connection, before.lane)  # perhaps it is the relay that was mended
             return profiles.get(connection, tenant.id, before.id)
         if "failover" in changes:
-            _check_failover(connection, tenant, before.id if before else None, new.failover)
+            check_failover(connection, tenant.id, before.id if before else None, new.failover)
         return self._revise(connection, caller, tenant, before, new, secrets, changes, dialect, name)
 
     def _after(self, before: StoredProfile | None, patch: Patch, clear_if_moved: bool) -> tuple[Profile, Secrets]:
@@ -279,8 +279,8 @@ class Profiles:
             connection, tenant.id, profile_id, new, sealed_password=sealed, changes=changes, sign_in_id=sign_in_id,
             author=Author(caller.name, caller.key_id, dialect), now=now,
         )  # fmt: skip
-        detail = {"revision": number, "dialect": dialect, "changes": changes}
-        self._note(connection, caller, tenant, "profile.saved", profile_id, detail)
+        detail = {"revision": number, "changes": changes}
+        self._note(connection, caller, tenant, "profile.saved", profile_id, detail, dialect)
         log.settings_saved(tenant.slug, profile_id, number, dialect, sorted(changes))
         return profiles.get(connection, tenant.id, profile_id)
 
@@ -302,16 +302,13 @@ class Profiles:
         )
 
     def _note(
-        self,
-        connection: Connection,
-        caller: Caller,
-        tenant: Tenant,
-        action: str,
-        profile_id: int,
-        detail: dict[str, Any],
-    ) -> None:
-        now = self._database.now(connection)
-        audit.note(connection, caller, action, str(profile_id), tenant_id=tenant.id, now=now, detail=detail)
+        self, connection: Connection, caller: Caller, tenant: Tenant, action: str, profile_id: int,
+        detail: dict[str, Any], dialect: str = "native",
+    ) -> None:  # fmt: skip
+        audit.note(
+            connection, caller, action, str(profile_id), tenant_id=tenant.id, now=self._database.now(connection),
+            detail=detail, dialect=dialect,
+        )  # fmt: skip
 
 
 def _same_destination(before: StoredProfile | None, new: Profile) -> bool:
@@ -322,19 +319,3 @@ def _is_what_was_entered(before: StoredProfile | None, patch: Patch) -> bool:
     """A script that gives the same refresh token on each run must not undo what the provider has replaced it with."""
     given, sign_in = patch.refresh_token, before.sign_in if before is not None else None
     return isinstance(given, Secret) and sign_in is not None and digest(given) == sign_in.entered
-
-
-def _check_failover(connection: Connection, tenant: Tenant, profile_id: int | None, target: int | None) -> None:
-    """One step and no further: what stands in for somebody has nobody who stands in for it. Raises Invalid."""
-    if target is None:
-        return
-    there = profiles.find(connection, tenant.id, target)
-    if there is None:
-        raise Invalid("failover", f"There is no profile {target} to fail over to.")
-    if target == profile_id:
-        raise Invalid("failover", "A profile can't fail over to itself: name another one.")
-    if there.settings.failover is not None and profiles.find(connection, tenant.id, there.settings.failover):
-        raise Invalid("failover", f"Profile {target} fails over to another one itself: name one that does not.")
-    if profile_id is not None and (before := profiles.failing_over_to(connection, tenant.id, profile_id)):
-        names = ", ".join(str(each.id) for each in before)
-        raise Invalid("failover", f"Profile {names} fails over to this one, so this one can't fail over any further.")

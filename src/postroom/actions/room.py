@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from postroom.actions.audit import Audit
 from postroom.actions.keys import Keys
 from postroom.actions.mail import Mail
 from postroom.actions.profiles import Profiles
+from postroom.actions.revisions import Revisions
 from postroom.actions.sandbox import SandboxMail
 from postroom.actions.status import Status
 from postroom.actions.tenants import Tenants
@@ -17,6 +19,8 @@ class Room:
     trials: Trials
     keys: Keys
     profiles: Profiles
+    revisions: Revisions
     mail: Mail
     sandbox: SandboxMail
     status: Status
+    audit: Audit

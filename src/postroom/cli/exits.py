@@ -32,6 +32,7 @@ class Exit(IntEnum):
     CHECK_SENDER = 25
     CHECK_RECIPIENT = 26
     NOT_ALL_SENT = 30
+    AUDIT_REWRITTEN = 40
 
 
 MEANINGS: Mapping[Exit, str] = {
@@ -50,6 +51,7 @@ MEANINGS: Mapping[Exit, str] = {
     Exit.CHECK_SENDER: "check: the relay refuses the sender",
     Exit.CHECK_RECIPIENT: "check: the relay refuses the recipient",
     Exit.NOT_ALL_SENT: "send --wait: not every delivery was sent",
+    Exit.AUDIT_REWRITTEN: "audit verify: something was edited, removed, reordered or inserted",
 }
 
 _PROBLEMS: Mapping[type[Problem], Exit] = {

@@ -114,6 +114,30 @@ def resume(ctx: typer.Context, profile: Id = DEFAULT, as_json: AsJson = False) -
     show(ask(ctx, "POST", at("profiles", profile, "resume")), _facts, as_json=as_json)
 
 
+@commands.command()
+def revisions(
+    ctx: typer.Context,
+    profile: Id = DEFAULT,
+    before: Annotated[int | None, typer.Option(metavar="N", help="The page after this revision.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """What was changed, when and by whom, the newest first."""
+    answer = ask(ctx, "GET", at("profiles", profile, "revisions"), before=before, limit=limit)
+    show(answer, _revisions, as_json=as_json)
+
+
+@commands.command()
+def rollback(
+    ctx: typer.Context,
+    revision: Annotated[int, typer.Argument(min=1, metavar="N", help="As `profile revisions` shows it.")],
+    profile: Annotated[str, typer.Option("--profile", callback=a_profile, metavar="ID")] = DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """Have the settings of an old revision in force again, with the secrets that went with them."""
+    show(ask(ctx, "POST", at("profiles", profile, "revisions", str(revision), "restore")), _facts, as_json=as_json)
+
+
 def _table(answer: Any) -> None:
     rows = [
         (each["id"], each["name"], each["default"], f"{each['host']}:{each['port']}", each["security"],
@@ -123,6 +147,21 @@ def _table(answer: Any) -> None:
     ]  # fmt: skip
     titles = ("id", "name", "default", "relay", "security", "login", "sender", "filter", "trouble")
     table(titles, rows, empty="There is no profile yet: postroom profile set --host smtp.example.com …")
+
+
+def _revisions(answer: Any) -> None:
+    rows = [
+        (each["revision"], each["changed_at"], each["changed_by"], each["dialect"],
+         "; ".join(_change(name, change) for name, change in each["changes"].items()))
+        for each in answer["revisions"]
+    ]  # fmt: skip
+    table(("revision", "at", "by", "dialect", "changes"), rows, empty="There is no older revision.")
+    if answer["next"]:
+        note(f"There are more: --before {answer['next']}")
+
+
+def _change(name: str, change: Any) -> str:
+    return f"{name} {change}" if isinstance(change, str) else f"{name} {change[0]} → {change[1]}"
 
 
 def _facts(profile: Any) -> None:

@@ -78,7 +78,13 @@ class Conflict(Problem):
 
 
 class Stale(Conflict):
+    """`revision` is the one in force, if there is one."""
+
     code = "stale"
+
+    def __init__(self, message: str, revision: int | None = None) -> None:
+        super().__init__(message)
+        self.revision = revision
 
 
 class TooLarge(Problem):

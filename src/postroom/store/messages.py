@@ -15,6 +15,8 @@ from postroom.store import reports
 from postroom.store.schema import attempt, body, delivery, message, queue, transcript
 
 UNKNOWN = "There is no such message."
+_HAS_CONTENT = select(body.c.message_id).where(body.c.message_id == message.c.id).exists()
+_MESSAGE = select(message, _HAS_CONTENT.label("has_content"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class MessageRead:
     subject: str
     size: int
     reports: Reports | None
+    has_content: bool  # kept for some time only
     deliveries: tuple[DeliveryRead, ...]
 
     @property
@@ -88,7 +91,7 @@ def page(connection: Connection, tenant_id: int, search: Search, now: int) -> li
 
 def get(connection: Connection, tenant_id: int, message_id: str, now: int) -> MessageRead:
     """One message with everything that is known of it. Raises NotFound, also when it is another tenant's."""
-    ours = select(message).where(message.c.id == message_id, message.c.tenant_id == tenant_id)
+    ours = _MESSAGE.where(message.c.id == message_id, message.c.tenant_id == tenant_id)
     row = connection.execute(ours).one_or_none()
     if row is None:
         raise NotFound(UNKNOWN)
@@ -102,7 +105,7 @@ def content(connection: Connection, message_id: str) -> bytes | None:
 
 
 def _found(tenant_id: int, search: Search) -> Select[Any]:
-    found = select(message).where(message.c.tenant_id == tenant_id).order_by(message.c.id.desc()).limit(search.limit)
+    found = _MESSAGE.where(message.c.tenant_id == tenant_id).order_by(message.c.id.desc()).limit(search.limit)
     if search.before is not None:
         found = found.where(message.c.id < search.before)
     if search.profile_id is not None:
@@ -161,7 +164,7 @@ def _read_message(row: Row[Any], deliveries: tuple[DeliveryRead, ...]) -> Messag
         id=row.id, tenant_id=row.tenant_id, profile_id=row.profile_id, queued_at=row.queued_at,
         expires_at=row.expires_at, on_doubt="hold" if row.hold_in_doubt else "retry",
         envelope_sender=row.envelope_sender, header_from=row.header_from, subject=row.subject, size=row.size,
-        reports=reports.from_json(row.dsn), deliveries=deliveries,
+        reports=reports.from_json(row.dsn), has_content=bool(row.has_content), deliveries=deliveries,
     )  # fmt: skip
 
 

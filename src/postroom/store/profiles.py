@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from postroom.domain.problems import NotFound
+from postroom.domain.delivery import SECOND
+from postroom.domain.problems import NotFound, Stale
 from postroom.domain.profile import Auth, ClientAuth, Profile, Security, TlsVersion, TokenGrant
 from postroom.store.queue.lanes import wake_by
 from postroom.store.schema import lane, profile, revision, sign_in, tenant
@@ -93,6 +95,25 @@ def get(connection: Connection, tenant_id: int, profile_id: int | None) -> Store
     if found is None:
         raise NotFound(UNKNOWN if profile_id is not None else "There are no SMTP settings yet.")
     return found
+
+
+def standing(
+    connection: Connection, tenant_id: int, profile_id: int | None, if_revision: int | None
+) -> StoredProfile | None:
+    """The profile as it stands, for who is going to change it: until then nobody else does. Raises NotFound for an
+    unknown id, and Stale, saying who changed it and when, if `if_revision` is no longer the one in force."""
+    lock(connection, tenant_id)
+    stored = (find if profile_id is None else get)(connection, tenant_id, profile_id)
+    if if_revision is None or (stored is not None and stored.revision == if_revision):
+        return stored
+    if stored is None:
+        raise Stale(f"There are no settings any more, where you read revision {if_revision}.")
+    when = datetime.fromtimestamp(stored.changed_at // SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    raise Stale(
+        f"Revision {stored.revision} is in force, not {if_revision}: {stored.author} changed the profile on {when} "
+        f"({stored.dialect}). Read it again, then repeat your change.",
+        stored.revision,
+    )
 
 
 def every(connection: Connection, tenant_id: int) -> list[StoredProfile]:
@@ -203,7 +224,8 @@ def _to_json(settings: Profile) -> str:
     return json.dumps(said, ensure_ascii=False)
 
 
-def _from_json(text: str) -> Profile:
+def read_settings(text: str) -> Profile:
+    """As they were kept. A field that is newer than they are has its default."""
     said = json.loads(text)
     return Profile(**said | {name: kind(said[name]) for name, kind in _CHOICES.items() if name in said})
 
@@ -217,7 +239,7 @@ _CHOICES: dict[str, type[StrEnum]] = {
 def _read(row: Row[tuple[Any, ...]]) -> StoredProfile:
     return StoredProfile(
         tenant_id=row.tenant_id, id=row.id, name=row.name, is_default=row.is_default, revision=row.revision,
-        lane=row.lane, settings=_from_json(row.settings), sealed_password=row.sealed_password,
+        lane=row.lane, settings=read_settings(row.settings), sealed_password=row.sealed_password,
         sign_in=StoredSignIn(row.sign_in_id, row.sealed, row.entered) if row.sign_in_id is not None else None,
         changed_at=row.changed_at, author=row.author, dialect=row.dialect, trouble=row.trouble,
         rests_until=row.rests_until, failures=row.failures, pace=row.pace, paused_at=row.paused_at,

@@ -246,6 +246,8 @@ attempt = Table(
     sqlite_with_rowid=False,
 )
 Index("ix_attempt_delivery_id", attempt.c.delivery_id)
+Index("ix_attempt_transcript_id", attempt.c.transcript_id, sqlite_where=text("transcript_id IS NOT NULL"),
+      postgresql_where=text("transcript_id IS NOT NULL"))  # fmt: skip
 
 transcript = Table(  # kept for attempts that did not simply succeed; shared by the recipients of one transaction
     "transcript",
@@ -287,6 +289,11 @@ audit = Table(
     Column("action", String(64), nullable=False),
     Column("subject", String(255), nullable=False),
     Column("detail", Text, nullable=False),
+    Column("number", Integer),  # in its chain, from 1 (audit_chain.py)
+    Column("dialect", String(32)),
+    Column("previous", String(80)),  # the hash of the row before
+    Column("hash", String(80)),
+    Column("seal", String(80)),
 )
 Index("ix_audit_tenant_id_id", audit.c.tenant_id, audit.c.id)
 

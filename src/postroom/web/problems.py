@@ -34,6 +34,8 @@ def respond(problem: Problem) -> Response:
     headers = {}
     if isinstance(problem, Unauthenticated):
         headers["www-authenticate"] = 'Bearer realm="postroom"'
+    if isinstance(problem, Stale) and problem.revision is not None:
+        headers["etag"] = f'"{problem.revision}"'
     if isinstance(problem, Unavailable):
         headers["retry-after"] = str(problem.retry_after)
     return _problem(status, title, problem.code, problem.message, getattr(problem, "field", None), headers)

@@ -19,7 +19,7 @@ from postroom.actions.room import Room
 from postroom.dialects import ALL
 from postroom.domain.problems import Invalid, NoRoute, Problem
 from postroom.web import bodies, dialects, openapi, problems
-from postroom.web.api import conversion, keys, messages, profiles, sandbox, status, tenants
+from postroom.web.api import audit, conversion, keys, messages, profiles, revisions, sandbox, status, tenants
 from postroom.web.api.models import ProblemOut
 from postroom.web.callers import Surroundings
 from postroom.web.pages import sandbox as pages
@@ -77,7 +77,7 @@ def _native() -> FastAPI:
         openapi_url=None, docs_url=None, redoc_url=None, servers=[{"url": "/v1"}], responses=_REFUSALS,
         redirect_slashes=False,
     )  # fmt: skip
-    for noun in (*_NATIVE, conversion, sandbox, status):
+    for noun in (*_NATIVE, revisions, conversion, audit, sandbox, status):
         app.include_router(noun.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _bad_parameter)

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, Select, delete, insert, or_, select, update
 
 from postroom.domain.delivery import State
 from postroom.store.queue.lanes import wake_by
-from postroom.store.schema import delivery, message, queue
+from postroom.store.schema import body, delivery, message, queue
 
 
 def cancel(connection: Connection, message_id: str, now: int) -> int:
@@ -35,12 +35,13 @@ def requeue(connection: Connection, message_id: str, lane_id: int, now: int, lif
         }
         for row in connection.execute(wanted)
     ]  # fmt: skip
-    if rows:
+    if rows and _has_content(connection, message_id):  # asked behind the lock: it may have gone meanwhile
         connection.execute(insert(queue), rows)
         connection.execute(update(message).where(message.c.id == message_id).values(expires_at=now + life))
         _set_state(connection, [str(row["id"]) for row in rows], State.WAITING, "To be tried again on request.", now)
         wake_by(connection, [(lane_id, now)])
-    return len(rows)
+        return len(rows)
+    return 0
 
 
 def hasten(connection: Connection, message_id: str, lane_id: int, now: int) -> int:
@@ -56,6 +57,10 @@ def is_waiting(connection: Connection, message_id: str) -> bool:
     """Whether a delivery of the message is in the queue and in nobody's hands."""
     waits = select(queue.c.id).where(queue.c.id.in_(_deliveries_of(message_id)), queue.c.lease.is_(None)).limit(1)
     return connection.execute(waits).first() is not None
+
+
+def _has_content(connection: Connection, message_id: str) -> bool:
+    return connection.execute(select(body.c.message_id).where(body.c.message_id == message_id)).first() is not None
 
 
 def _deliveries_of(message_id: str) -> Select[tuple[str]]:

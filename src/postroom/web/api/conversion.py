@@ -12,7 +12,7 @@ from postroom.domain.problems import Invalid, Unavailable
 from postroom.web import bodies
 from postroom.web.api.models import Out
 from postroom.web.api.profile_models import ProfileOut
-from postroom.web.api.profiles import tagged, which
+from postroom.web.api.profiles import IfMatch, revision, tagged, which
 from postroom.web.callers import NativeCaller, NativeTenant, TheRoom
 
 router = APIRouter(tags=["conversion"])
@@ -46,7 +46,7 @@ async def show_as(
 )
 async def set_from(
     profile: str, dialect: str, request: Request, response: Response, room: TheRoom, caller: NativeCaller,
-    tenant: NativeTenant,
+    tenant: NativeTenant, if_match: IfMatch = None,
 ) -> ProfileOut:  # fmt: skip
     """Takes the settings as the product's API does, or a whole answer of the product with its envelope."""
     speaker = by_name(dialect)
@@ -58,6 +58,7 @@ async def set_from(
         which(profile),
         lambda before: speaker.change(patch, before.settings if before else None),
         dialect=speaker.name,
+        if_revision=revision(if_match),
         clear_if_moved=speaker.clear_if_moved,
     )
     return tagged(response, stored)

@@ -154,6 +154,7 @@ class MessageOut(Out):
     sender: str = Field(serialization_alias="from")
     subject: str
     size: int
+    content_kept: bool = Field(description="Without its content a message can't be tried again.")
     dsn: DsnOut | None
     deliveries: list[DeliveryOut]
 

@@ -142,7 +142,7 @@ def _message(read: MessageRead, *, with_tries: bool = False) -> MessageOut:
     return MessageOut(
         id=read.id, state=read.state, profile=read.profile_id, queued_at=moment(read.queued_at),
         expires_at=moment(read.expires_at), on_doubt=read.on_doubt, envelope_sender=read.envelope_sender,
-        sender=read.header_from, subject=read.subject, size=read.size,
+        sender=read.header_from, subject=read.subject, size=read.size, content_kept=read.has_content,
         dsn=DsnOut(notify=list(read.reports.notify), returned=read.reports.returned) if read.reports else None,
         deliveries=[_delivery(each, read.profile_id, with_tries) for each in read.deliveries],
     )  # fmt: skip
