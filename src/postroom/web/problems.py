@@ -13,6 +13,7 @@ from postroom.domain.problems import (
     Problem,
     Stale,
     TooLarge,
+    TooMany,
     Unauthenticated,
     Unavailable,
 )  # fmt: skip
@@ -25,6 +26,7 @@ STATUS: Mapping[type[Problem], tuple[int, str]] = {
     Stale: (412, "Precondition Failed"),
     Conflict: (409, "Conflict"),
     TooLarge: (413, "Content Too Large"),
+    TooMany: (429, "Too Many Requests"),
     Unavailable: (503, "Service Unavailable"),
 }
 
@@ -34,7 +36,7 @@ def respond(problem: Problem) -> Response:
     headers = {}
     if isinstance(problem, Unauthenticated):
         headers["www-authenticate"] = 'Bearer realm="postroom"'
-    if isinstance(problem, Unavailable):
+    if isinstance(problem, TooMany | Unavailable):
         headers["retry-after"] = str(problem.retry_after)
     return _problem(status, title, problem.code, problem.message, getattr(problem, "field", None), headers)
 
