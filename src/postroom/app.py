@@ -22,9 +22,11 @@ from starlette.types import ASGIApp
 from postroom import cli, log
 from postroom.actions.audit import Audit, sealer_of
 from postroom.actions.first_start import sandbox_settings, settle_in
-from postroom.actions.keys import Keys
+from postroom.actions.issuer import Issuer
+from postroom.actions.keys import Gate, Keys
 from postroom.actions.mail import Mail
 from postroom.actions.profiles import Profiles, RouteWith
+from postroom.actions.rates import Rates
 from postroom.actions.revisions import Revisions
 from postroom.actions.room import Room
 from postroom.actions.sandbox import SandboxMail
@@ -70,8 +72,12 @@ class Postroom:
 
 
 @asynccontextmanager
-async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = frozenset()) -> AsyncIterator[Postroom]:
-    """Open the data directory and wire the rest. Raises Problem when it can't be used."""
+async def opened(
+    config: Config, *, listening: frozenset[tuple[str, int]] = frozenset(), clock: Callable[[], float] = time.time,
+    rates: Rates | None = None,
+) -> AsyncIterator[Postroom]:  # fmt: skip
+    """Open the data directory and wire the rest. Raises Problem when it can't be used. `clock` is what tokens are
+    judged by, in seconds since 1970."""
     database = _open(config)
     try:
         vault = vault_from(config.secret("vault_key"), config.data_dir)
@@ -83,6 +89,8 @@ async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = froz
         worker = Worker(database, _stored_router(database, vault, route_with), lease=config.lease)
         operator_key = Secret(secrets.token_urlsafe(32))
         mail = Mail(database, worker)
+        rates = rates or Rates()
+        issuer = _issuer(config, listening, clock)
 
         def changed() -> None:
             mail.settings_changed()
@@ -91,10 +99,10 @@ async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = froz
         managed = Profiles(database, vault, route_with, changed, sandbox_settings(sandbox) if sandbox else None)
         room = Room(
             tenants=Tenants(database),
-            keys=Keys(database, vault.derive("tokens"), operator_key),
+            keys=Keys(database, vault.derive("tokens"), operator_key, Gate(rates, issuer), clock),
             profiles=managed,
             revisions=Revisions(database, vault, changed),
-            trials=Trials(database, managed),
+            trials=Trials(database, managed, rates),
             mail=mail,
             sandbox=SandboxMail(database),
             status=Status(database, mail),
@@ -105,6 +113,8 @@ async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = froz
             yield Postroom(config, database, room, worker, site, operator_key, first_key)
         finally:
             await room.trials.close()
+            if issuer is not None:
+                await issuer.close()
             await tokens.close()
     finally:
         await database.close()
@@ -251,6 +261,10 @@ def _reach(config: Config, listening: frozenset[tuple[str, int]], sandbox: tuple
         own=listening,
         exempt=frozenset({sandbox} if sandbox else ()),
     )
+
+
+def _issuer(config: Config, listening: frozenset[tuple[str, int]], clock: Callable[[], float]) -> Issuer | None:
+    return Issuer(config.oidc.trusted(), Reach("any", own=listening), clock) if config.oidc else None
 
 
 def _surroundings(config: Config) -> Surroundings:

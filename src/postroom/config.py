@@ -10,11 +10,19 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
+from postroom.domain.issuer import TrustedIssuer
 from postroom.domain.problems import Invalid
 from postroom.domain.secret import Secret
+from postroom.domain.token_endpoint import TokenEndpoint
 
 PREFIX = "POSTROOM_"
 SECRETS = ("admin_key", "vault_key", "database_url", "key")
@@ -73,6 +81,29 @@ NetworkList = Annotated[str, AfterValidator(_network_list)]
 Keep = Annotated[str, AfterValidator(_keep)]
 
 
+class Oidc(BaseModel):
+    """One table, so that what belongs together is set together: `POSTROOM_OIDC={"issuer": "https://…", …}`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: str = Field(min_length=1, max_length=180)
+    audience: str = Field(min_length=1)
+    tenant_claim: str = Field("tenant", min_length=1)
+    permissions_claim: str = Field("scope", min_length=1)
+
+    @field_validator("issuer")
+    @classmethod
+    def _address(cls, issuer: str) -> str:
+        try:
+            TokenEndpoint.parse(issuer)
+        except Invalid:
+            raise ValueError("issuer must be an https:// address (http:// on loopback only)") from None
+        return issuer
+
+    def trusted(self) -> TrustedIssuer:
+        return TrustedIssuer(self.issuer, self.audience, self.tenant_claim, self.permissions_claim)
+
+
 class Config(BaseSettings):
     """What an operator can set. What a tenant can change is data, not configuration."""
 
@@ -92,6 +123,10 @@ class Config(BaseSettings):
     )
     sandbox: OptionalEndpoint = Field("127.0.0.1:2525", description="Where the sandbox relay listens, or off.")
     ehlo_name: str | None = Field(None, description="How we greet relays; else this machine's name.")
+    oidc: Oidc | None = Field(
+        None,
+        description="An issuer of tokens beside us: a table with issuer, audience, tenant_claim, permissions_claim.",
+    )
     lease: float = Field(60.0, ge=15, description="Seconds after which a dead worker's mail is due again.")
     keep: Keep = Field("content 7d, messages 90d", description="How long, after a message's last delivery ended.")
     log_format: Literal["console", "json"] = Field("console", description="How events are written to stderr.")
@@ -140,8 +175,10 @@ def load() -> Config:
         return Config.model_validate(_from_files())
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        name = f"{PREFIX}{'_'.join(map(str, first['loc'])).upper()}"
+        name = f"{PREFIX}{str(first['loc'][0]).upper()}"
         raise Invalid(name, f"{name}: {first['msg']}") from None
+    except SettingsError:
+        raise Invalid("POSTROOM_OIDC", 'POSTROOM_OIDC must be JSON such as {"issuer": "…", "audience": "…"}.') from None
 
 
 def _check_names() -> None:

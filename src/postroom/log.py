@@ -96,6 +96,10 @@ def refresh_token_replaced(tenant: int, profile: int) -> None:
     _log.info("refresh_token_replaced", tenant=tenant, profile=profile)
 
 
+def issuer_away(issuer: str, why: str) -> None:
+    _log.warning("issuer_away", issuer=issuer, why=why, meaning="tokens with a known key go on, others wait")
+
+
 def worker_failed(error: BaseException) -> None:
     _log.error("worker_failed", error=type(error).__name__, exc_info=error)
 

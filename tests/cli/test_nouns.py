@@ -47,6 +47,17 @@ def test_a_new_key_is_all_that_quiet_prints(either: Cli):
     assert "shown once" in loud.err
 
 
+def test_a_key_is_rotated_and_its_old_value_is_told_of(either: Cli):
+    made = either.ok("key", "create", "ci")
+    rotated = either.ok("key", "rotate", made["id"], "--overlap", "1h")
+    assert rotated["id"] == made["id"]
+    assert rotated["key"] != made["key"]
+    assert "its old value until" in either("key", "list").out
+    quiet = either("key", "rotate", made["id"], "--quiet")
+    assert quiet.out.strip() not in ("", made["key"], rotated["key"])
+    assert either("key", "rotate", "unknown").code == 3
+
+
 def test_a_key_of_the_installation_has_no_tenant(either: Cli):
     made = either.ok("key", "create", "all", "--installation")
     assert made["tenant"] is None

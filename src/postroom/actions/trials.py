@@ -7,12 +7,13 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from postroom.actions.profiles import Change, Profiles
+from postroom.actions.rates import Rates
 from postroom.domain.access import Caller, Permission
 from postroom.domain.address import Address
 from postroom.domain.delivery import SECOND, Outcome, Sent, Stage
 from postroom.domain.message import Draft, Envelope, Mailbox
 from postroom.domain.problems import Invalid, Problem
-from postroom.domain.profile import Profile
+from postroom.domain.profile import KEEP, Profile
 from postroom.domain.recipients import recipient_filter
 from postroom.domain.tenant import Tenant
 from postroom.domain.trial import Job, TestMail, Verdict
@@ -28,8 +29,9 @@ AS_JOB = Timeouts(connect=10.0, reply=20.0, dot=20.0, attempt=30.0)
 
 
 class Trials:
-    def __init__(self, database: Database, profiles: Profiles) -> None:
+    def __init__(self, database: Database, profiles: Profiles, rates: Rates) -> None:
         self._database = database
+        self._rates = rates
         self._profiles = profiles
         self._running: set[asyncio.Task[None]] = set()
 
@@ -39,10 +41,12 @@ class Trials:
     ) -> Verdict:  # fmt: skip
         """Try the settings as they would be after `change` (None: as they are), without saving them.
 
-        Raises Invalid, SecretNeeded (the stored secret is not tried at another destination), NotFound.
+        Raises Invalid, SecretNeeded (the stored secret is not tried at another destination), NotFound, TooMany.
         """
-        route = await self._profiles.route_with(caller, tenant, profile_id, change, clear_if_moved=clear_if_moved)
+        tried = None if change is None else lambda stored: replace(change(stored), recipient_filter=KEEP)
+        route = await self._profiles.route_with(caller, tenant, profile_id, tried, clear_if_moved=clear_if_moved)
         recipient = _recipient(caller, mail)
+        self._rates.test_mail(caller, tenant, recipient)
         await self._note(caller, tenant, recipient)
         verdict = await _try(replace(route, timeouts=AT_ONCE), recipient, mail)
         if not verdict.code:
@@ -50,8 +54,10 @@ class Trials:
         return verdict
 
     async def start(self, caller: Caller, tenant: Tenant, mail: TestMail) -> Job:
-        """Try the stored settings as a job; while one runs, that one is meant."""
+        """Try the stored settings as a job; while one runs, that one is meant. Raises TooMany."""
         caller.require(Permission.SETTINGS_CHECK)
+        # One whose key has no address to send to is told so by the job; it sends nothing.
+        self._rates.test_mail(caller, tenant, _recipient(caller, mail) if mail.recipient or caller.email else None)
         job, is_new = await self._database.write(lambda connection: self._begin(connection, tenant))
         if is_new:
             task = asyncio.create_task(self._run(caller, tenant, mail, job))

@@ -13,13 +13,14 @@ from postroom.domain.problems import (
     SecretNeeded,
     Stale,
     TooLarge,
+    TooMany,
     Unauthenticated,
     Unavailable,
 )  # fmt: skip
 
 _PLAIN: Mapping[str, Callable[[str], Problem]] = {
     kind.code: kind
-    for kind in (Unauthenticated, Denied, NotFound, NoRoute, Conflict, Stale, TooLarge, Unavailable)
+    for kind in (Unauthenticated, Denied, NotFound, NoRoute, Conflict, Stale, TooLarge, TooMany, Unavailable)
 }  # fmt: skip
 _WITH_FIELD: Mapping[str, Callable[[str, str], Problem]] = {kind.code: kind for kind in (Invalid, SecretNeeded)}
 

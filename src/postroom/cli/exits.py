@@ -11,6 +11,7 @@ from postroom.domain.problems import (
     NotFound,
     Problem,
     TooLarge,
+    TooMany,
     Unauthenticated,
     Unavailable,
 )  # fmt: skip
@@ -42,7 +43,7 @@ MEANINGS: Mapping[Exit, str] = {
     Exit.NOT_FOUND: "not there, or not yours",
     Exit.NOT_PERMITTED: "the key is missing or wrong, or lacks a permission",
     Exit.CONFLICT: "not possible as things stand",
-    Exit.UNAVAILABLE: "the server, or the data directory, can't be used",
+    Exit.UNAVAILABLE: "the server, or the data directory, can't be used (just now)",
     Exit.CHECK_SETTINGS: "check: the settings, or the operator's policy, forbid it",
     Exit.CHECK_RESOLVE: "check: the relay's name has no address",
     Exit.CHECK_CONNECT: "check: no connection, greeting or EHLO",
@@ -57,6 +58,7 @@ MEANINGS: Mapping[Exit, str] = {
 _PROBLEMS: Mapping[type[Problem], Exit] = {
     Invalid: Exit.REFUSED,
     TooLarge: Exit.REFUSED,
+    TooMany: Exit.UNAVAILABLE,
     NotFound: Exit.NOT_FOUND,
     Unauthenticated: Exit.NOT_PERMITTED,
     Denied: Exit.NOT_PERMITTED,

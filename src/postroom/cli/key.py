@@ -51,6 +51,23 @@ def create(
 
 
 @commands.command()
+def rotate(
+    ctx: typer.Context,
+    key: Annotated[str, typer.Argument(metavar="ID", help="As `key list` shows it.")],
+    overlap: Annotated[
+        int, typer.Option(parser=seconds, metavar="DURATION", help="How long the old value stays good: 0s ends it now.")
+    ] = "24h",  # type: ignore[assignment]  # parsed
+    installation: ForInstallation = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the new value and nothing else.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give a key a new value, shown this once. `key list` says whether the old one is still in use."""
+    _choose(ctx, installation)
+    made = ask(ctx, "POST", at("keys", key, "rotate"), {"overlap": overlap})
+    show(made, _value if quiet else _new, as_json=as_json)
+
+
+@commands.command()
 def revoke(
     ctx: typer.Context,
     key: Annotated[str, typer.Argument(metavar="ID", help="As `key list` shows it.")],
@@ -99,4 +116,8 @@ def _permissions(key: Any) -> str:
 def _life(key: Any) -> str:
     if key["revoked_at"]:
         return f"revoked {key['revoked_at']}"
-    return f"until {key['expires_at']}" if key["expires_at"] else "for ever"
+    life = f"until {key['expires_at']}" if key["expires_at"] else "for ever"
+    if not key.get("previous_until"):
+        return life
+    used = f"used {key['previous_used_at']}" if key["previous_used_at"] else "not used"
+    return f"{life}; its old value until {key['previous_until']}, {used}"

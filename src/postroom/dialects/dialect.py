@@ -24,6 +24,7 @@ from postroom.domain.problems import (
     Problem,
     Stale,
     TooLarge,
+    TooMany,
     Unauthenticated,
     Unavailable,
 )  # fmt: skip
@@ -137,7 +138,7 @@ class Endpoint:
 # The usual translation of problems; a dialect overrides `status` where its product differs.
 STATUS: Mapping[type[Problem], int] = {
     Invalid: 400, Unauthenticated: 401, Denied: 403, NotFound: 404, Stale: 412, Conflict: 409, TooLarge: 413,
-    Unavailable: 503,
+    TooMany: 429, Unavailable: 503,
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from postroom.dialects.dialect import Asked
 from postroom.domain.secret import Secret
@@ -85,8 +86,25 @@ class CookieKey:
 
 
 def of_this_site(asked: Asked) -> bool:
-    """As far as the browser tells (RFC 6454 7, Fetch Metadata). Who says nothing is no browser, or an old one."""
-    origin = asked.headers.get("origin", "")
-    if origin and origin.partition("://")[2].lower() not in (asked.headers.get("host", "").lower(), asked.home):
+    """Whether a page of ours asks, as far as the browser tells (RFC 6454 section 7, Fetch Metadata).
+
+    What is said has to be right: Origin, else Referer, names this host or the one that we are known by; and where there
+    is any Sec-Fetch header, Sec-Fetch-Site is `same-origin`, or `none` (the user typed the address). Who says nothing
+    at all is no browser of the last years: the vendors' clients send the cookie alone, and go on working. In older
+    ones the cookie's SameSite=Strict holds.
+    """
+    said = asked.headers.get("origin") or asked.headers.get("referer")
+    if said and not _is_ours(said, asked):
         return False
-    return asked.headers.get("sec-fetch-site", "none").lower() in ("same-origin", "none")
+    is_browser = any(name.startswith("sec-fetch-") for name in asked.headers)
+    return not is_browser or asked.headers.get("sec-fetch-site", "").lower() in ("same-origin", "none")
+
+
+def _is_ours(said: str, asked: Asked) -> bool:
+    """This host, by https or as the request came: what was fetched in the clear may be anybody's page."""
+    try:
+        given, here = urlsplit(said), urlsplit(asked.url)
+    except ValueError:
+        return False
+    hosts = {asked.headers.get("host", "").lower(), (asked.home or "").lower()} - {""}
+    return given.netloc.lower() in hosts and given.scheme in {"https", here.scheme}

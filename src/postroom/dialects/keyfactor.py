@@ -22,8 +22,8 @@ PRODUCT: Final = {"x-keyfactor-product-version": "25.1.1"}  # clients read it, a
 TEST_FAILED: Final = "0xA0110004"
 CODES: Final = {  # by ours; only the one for "denied" is documented
     "denied": "0xA0140002", "unauthenticated": "0xA0140001", "invalid": "0xA0110001", "secret_needed": "0xA0110003",
-    "too_large": "0xA0110005", "not_found": "0xA0120001", "no_route": "0xA0120002", "conflict": "0xA0130001",
-    "stale": "0xA0130002", "unavailable": "0xA01F0001",
+    "too_large": "0xA0110005", "too_many": "0xA0110006", "not_found": "0xA0120001", "no_route": "0xA0120002",
+    "conflict": "0xA0130001", "stale": "0xA0130002", "unavailable": "0xA01F0001",
 }  # fmt: skip
 
 AUTHS: Final = {0: Auth.NONE, 1: Auth.NTLM, 2: Auth.PASSWORD, 3: Auth.OAUTH2}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Final, Generic, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import Field, RootModel, StrictBool, StringConstraints
 
@@ -190,8 +191,9 @@ class OnlyOffice(Dialect):
     def admit(self, asked: Asked) -> None:
         kind = asked.headers.get("content-type", "").partition(";")[0].strip().lower()
         by_cookie = next((style for style in self.key_styles if style.find(asked)), None) is COOKIE
-        if by_cookie and not of_this_site(asked):
-            raise Denied("A cookie counts only in requests that come from this site.")
+        # A login sets the cookie: no other site may make a browser work with somebody else's key.
+        if (by_cookie or _is_login(asked)) and not of_this_site(asked):
+            raise Denied("A cookie counts, and is given, only in requests that come from this site.")
         # What a page of another site can send without asking is a form, or text: never JSON, never DELETE.
         if asked.method == "POST" and (by_cookie or "form" in kind) and not _JSON.fullmatch(kind):
             raise NotJson("The body must be JSON, sent as application/json, application/*+json or text/json.")
@@ -306,6 +308,10 @@ class OnlyOffice(Dialect):
             raise Unavailable(f"DocSpace answered {status}: {words or 'without a reason'}")
         found = body.get("response")
         return found if isinstance(found, Mapping) else {}
+
+
+def _is_login(asked: Asked) -> bool:
+    return asked.method == "POST" and urlsplit(asked.url).path.endswith(_LOGIN)
 
 
 # What .NET calls these exceptions, and their HRESULTs (COR_E_ARGUMENT, E_POINTER, COR_E_SECURITY).

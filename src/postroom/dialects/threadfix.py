@@ -143,7 +143,8 @@ class ThreadFix(Dialect):
 
     def grant(self, endpoint: Endpoint, asked: Asked, token: Token) -> Reply:
         # The 2.0.0 client reads the token from Set-Cookie after GET; the page documents the body after POST.
-        cookie = f"{COOKIE}={token.value}; Path=/; Max-Age={token.seconds}; HttpOnly; SameSite=Strict"
+        secure = "; Secure" if asked.url.startswith("https:") else ""
+        cookie = f"{COOKIE}={token.value}; Path=/; Max-Age={token.seconds}; HttpOnly; SameSite=Strict{secure}"
         return Reply(200, {"token": token.value}, {"set-cookie": cookie} if endpoint.method == "GET" else {})
 
     def refuse(self, problem: Problem) -> Reply:

@@ -7,6 +7,8 @@ from postroom.domain.problems import Denied
 
 LONGEST_KEY_LIFE = 100 * 366 * 86_400  # seconds; a moment beyond the calendar could never be shown
 
+LONGEST_OVERLAP = 90 * 86_400  # seconds that an old value of a key may be good beside its new one
+
 
 class Permission(StrEnum):
     SETTINGS_READ = "settings:read"
@@ -33,6 +35,7 @@ class Caller:
     permissions: frozenset[Permission]
     address: str = ""  # where the request came from, for the audit
     email: str | None = None  # whose it is: where a product's test mail goes that names no recipient
+    issuer: str | None = None  # who vouches for it, where that is not a key of ours; `name` names it, too
 
     @property
     def is_installation_wide(self) -> bool:

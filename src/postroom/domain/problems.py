@@ -10,6 +10,7 @@
      ├─ Conflict         it can't be done as things stand, or the same idempotency key with another body
      │   └─ Stale        somebody else changed it since it was read
      ├─ TooLarge         more than is taken in one request
+     ├─ TooMany          more requests than are taken in this time: wait
      └─ Unavailable      ours to fix: try again later
 
 Each edge (native API, each dialect, the CLI) translates this tree once. A message is one sentence for an
@@ -89,6 +90,14 @@ class Stale(Conflict):
 
 class TooLarge(Problem):
     code = "too_large"
+
+
+class TooMany(Problem):
+    code = "too_many"
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  # seconds
 
 
 class Unavailable(Problem):

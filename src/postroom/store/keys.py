@@ -1,10 +1,11 @@
 """API keys: only their SHA-256 is kept. A key is a random UUID (two seeds document that form)."""
 
 import hashlib
+import hmac
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, Row, insert, select, update
 
@@ -30,9 +31,13 @@ class Key:
     revoked_at: int | None
     last_used_at: int | None
     email: str | None
+    previous_until: int | None = None  # the value before the last rotation is good until then
+    previous_used_at: int | None = None
+    by_previous: bool = False  # whether it was found by that value
 
     def is_valid(self, now: int) -> bool:
-        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+        ends = (self.expires_at, self.previous_until if self.by_previous else None)
+        return self.revoked_at is None and all(end is None or now < end for end in ends)
 
 
 def fresh() -> Secret:
@@ -59,8 +64,13 @@ def add(
 
 
 def by_digest(connection: Connection, key_digest: str) -> Key | None:
-    row = connection.execute(select(api_key).where(api_key.c.digest == key_digest)).one_or_none()
-    return _read(row) if row else None
+    """By its value, or by the one before the last rotation. What an index finds fast is compared once more in a time
+    that tells nothing."""
+    for column in (api_key.c.digest, api_key.c.previous_digest):
+        row = connection.execute(select(api_key).where(column == key_digest)).one_or_none()
+        if row and hmac.compare_digest(row._mapping[column], key_digest):
+            return replace(_read(row), by_previous=column is api_key.c.previous_digest)
+    return None
 
 
 def by_id(connection: Connection, key_id: str) -> Key | None:
@@ -80,28 +90,55 @@ def any_at_all(connection: Connection) -> bool:
     return connection.execute(select(api_key.c.id).limit(1)).first() is not None
 
 
-def revoke(connection: Connection, key_id: str, tenant_id: int | None, now: int) -> Key:
-    """Raises NotFound; a key revoked already stays as it is."""
+def get(connection: Connection, key_id: str, tenant_id: int | None) -> Key:
+    """`tenant_id` None: whoever's it is. Raises NotFound."""
     key = by_id(connection, key_id)
     if key is None or (tenant_id is not None and key.tenant_id != tenant_id):
         raise NotFound("There is no such key.")
+    return key
+
+
+def rotate(connection: Connection, key: Key, value: Secret, previous_until: int) -> Key:
+    """Give it a new value; the one that it has now is good until then, the one before that no more."""
+    connection.execute(
+        update(api_key).where(api_key.c.id == key.id).values(
+            previous_digest=api_key.c.digest, digest=digest(value), previous_until=previous_until, previous_used_at=None
+        )
+    )  # fmt: skip
+    return replace(key, previous_until=previous_until, previous_used_at=None)
+
+
+def revoke(connection: Connection, key_id: str, tenant_id: int | None, now: int) -> Key:
+    """Raises NotFound; a key revoked already stays as it is."""
+    key = get(connection, key_id, tenant_id)
     unless = (api_key.c.id == key_id) & api_key.c.revoked_at.is_(None)
     connection.execute(update(api_key).where(unless).values(revoked_at=now))
     return key
 
 
-def note_uses(connection: Connection, key_ids: Sequence[str]) -> list[Exception | None]:
+@dataclass(frozen=True, slots=True)
+class Use:
+    key_id: str
+    by_previous: bool
+
+
+def note_uses(connection: Connection, uses: Sequence[Use]) -> list[Exception | None]:
     """A batch: these keys were used just now."""
     now = time.time_ns() // 1000
-    # One that another machine is noting just now needs no second note, and nobody has to wait for it.
-    free = select(api_key.c.id).where(api_key.c.id.in_(sorted(set(key_ids)))).with_for_update(skip_locked=True)
-    connection.execute(update(api_key).where(api_key.c.id.in_(free)).values(last_used_at=now))
-    return [None] * len(key_ids)
+    for column, used in (
+        (api_key.c.last_used_at, {use.key_id for use in uses}),
+        (api_key.c.previous_used_at, {use.key_id for use in uses if use.by_previous}),
+    ):
+        # One that another machine is noting just now needs no second note, and nobody has to wait for it.
+        free = select(api_key.c.id).where(api_key.c.id.in_(sorted(used))).with_for_update(skip_locked=True)
+        if used:
+            connection.execute(update(api_key).where(api_key.c.id.in_(free)).values({column: now}))
+    return [None] * len(uses)
 
 
 def _read(row: Row[tuple[object, ...]]) -> Key:
     permissions = EVERYTHING if row.permissions == "*" else frozenset(map(Permission, row.permissions.split()))
     return Key(
         row.id, row.tenant_id, row.name, permissions, row.created_at, row.expires_at, row.revoked_at, row.last_used_at,
-        row.email,
+        row.email, row.previous_until, row.previous_used_at,
     )  # fmt: skip

@@ -61,7 +61,18 @@ api_key = Table(
     Column("revoked_at", BigInteger),
     Column("last_used_at", BigInteger),
     Column("email", String(254)),  # whose it is
+    Column("previous_digest", String(64)),  # of the value before the last rotation …
+    Column("previous_until", BigInteger),  # … good until then
+    Column("previous_used_at", BigInteger),
     ForeignKeyConstraint(["tenant_id"], ["tenant.id"]),
+)
+
+Index(
+    "ix_api_key_previous_digest",
+    api_key.c.previous_digest,
+    unique=True,
+    sqlite_where=api_key.c.previous_digest.is_not(None),
+    postgresql_where=api_key.c.previous_digest.is_not(None),
 )
 
 profile = Table(

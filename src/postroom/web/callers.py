@@ -1,7 +1,7 @@
 """From a request to its caller and its tenant."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Annotated
 
 from fastapi import Depends
@@ -40,17 +40,49 @@ def came_securely(connection: HTTPConnection) -> bool:
     surroundings: Surroundings = connection.app.state.surroundings
     if not surroundings.https_only or connection.url.scheme == "https":
         return True
-    try:
-        peer = ip_address(address_of(connection))
-    except ValueError:  # a transport without addresses
-        return False
-    if any(peer in network for network in surroundings.trusted_proxies):
+    peer = _peer(connection)
+    if _is_proxy(peer, surroundings):
         return connection.headers.get("x-forwarded-proto", "https").lower() == "https"
-    return peer.is_loopback
+    return peer is not None and peer.is_loopback
+
+
+def is_https(connection: HTTPConnection) -> bool:
+    """Whether the user's side of the connection is https: whether a cookie can be for https only."""
+    surroundings: Surroundings = connection.app.state.surroundings
+    said = connection.headers.get("x-forwarded-proto", "").lower() == "https"
+    return connection.url.scheme == "https" or (said and _is_proxy(_peer(connection), surroundings))
 
 
 def address_of(connection: HTTPConnection) -> str:
-    return connection.client.host if connection.client else ""
+    """Where the request came from: the peer, or who stands behind the trusted proxies. What else X-Forwarded-For says,
+    the caller may have written there."""
+    surroundings: Surroundings = connection.app.state.surroundings
+    peer = _peer(connection)
+    if not _is_proxy(peer, surroundings):
+        return connection.client.host if connection.client else ""
+    for told in reversed(",".join(connection.headers.getlist("x-forwarded-for")).split(",")):
+        before = _ip(told.strip())
+        if before is None:
+            break
+        peer = before
+        if not _is_proxy(before, surroundings):
+            break
+    return str(peer)
+
+
+def _peer(connection: HTTPConnection) -> IPv4Address | IPv6Address | None:
+    return _ip(connection.client.host) if connection.client else None  # there are transports without addresses
+
+
+def _ip(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def _is_proxy(ip: IPv4Address | IPv6Address | None, surroundings: Surroundings) -> bool:
+    return ip is not None and any(ip in network for network in surroundings.trusted_proxies)
 
 
 async def native_caller(request: Request) -> Caller:

@@ -15,16 +15,16 @@ from postroom.actions.keys import TOKEN_LIFE
 from postroom.actions.profiles import Change
 from postroom.dialects.dialect import Asked, Dialect, Endpoint, Fields, Reply, Standing, Token, Verb
 from postroom.domain.access import Caller, Permission
-from postroom.domain.problems import Denied, NoRoute, NotFound, Problem, Unauthenticated, Unavailable
+from postroom.domain.problems import Denied, NoRoute, NotFound, Problem, TooMany, Unauthenticated, Unavailable
 from postroom.domain.tenant import Tenant
 from postroom.store.profiles import StoredProfile
 from postroom.store.tenants import UNKNOWN
 from postroom.web import bodies, openapi
-from postroom.web.callers import TENANT_HEADER, address_of, came_securely, home_of, room_of
+from postroom.web.callers import TENANT_HEADER, address_of, came_securely, home_of, is_https, room_of
 
 _FORM = "application/x-www-form-urlencoded"
 _KEY_IN_BODY = (Verb.TOKEN, Verb.WHO)
-REFUSALS = (400, 401, 403, 404, 409, 413, 500, 503)
+REFUSALS = (400, 401, 403, 404, 409, 413, 429, 500, 503)
 
 
 def build(dialect: Dialect) -> FastAPI:
@@ -48,7 +48,7 @@ def build(dialect: Dialect) -> FastAPI:
         )
 
     async def no_route(request: Request, _error: Exception) -> Response:
-        return _respond(dialect, dialect.refusal(None, _asked(request), NoRoute("There is no such path or method.")))
+        return _respond(dialect, dialect.refusal(None, asked_by(request), NoRoute("There is no such path or method.")))
 
     app.add_exception_handler(HTTPException, no_route)
     models = {endpoint.body for endpoint in dialect.endpoints if endpoint.body}
@@ -59,7 +59,7 @@ def build(dialect: Dialect) -> FastAPI:
 
 def _serve(dialect: Dialect, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
     async def serve(request: Request) -> Response:
-        asked = _asked(request)
+        asked = asked_by(request)
         try:
             if dialect.https_only and not came_securely(request):
                 raise Denied("Calls must be made over https.")
@@ -68,7 +68,7 @@ def _serve(dialect: Dialect, endpoint: Endpoint) -> Callable[[Request], Awaitabl
                 asked = await _with_body(asked, request)
             return _respond(dialect, await _do(dialect, endpoint, asked, request))
         except Problem as problem:
-            return _respond(dialect, dialect.refusal(endpoint, asked, problem))
+            return _respond(dialect, _waiting(dialect.refusal(endpoint, asked, problem), problem))
         except Exception as bug:
             log.request_failed(request.method, request.url.path, bug)
             sorry = Unavailable("Something went wrong here; it is in the server's log.")
@@ -188,10 +188,11 @@ _VERBS: Mapping[Verb, Callable[[_Call], Awaitable[Reply]]] = {
 }  # fmt: skip
 
 
-def _asked(request: Request) -> Asked:
+def asked_by(request: Request) -> Asked:
+    """The request as a dialect sees it, but for its body."""
     return Asked(
         method=request.method,
-        url=str(request.url),
+        url=str(request.url.replace(scheme="https") if is_https(request) else request.url),
         host=request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", ""),
         home=home_of(request),
         path=request.path_params,
@@ -226,6 +227,13 @@ async def _tenant(dialect: Dialect, caller: Caller, asked: Asked, request: Reque
     if named is not None and header is not None and named != header:
         raise NotFound(UNKNOWN)
     return await room_of(request).tenants.of(caller, named if named is not None else header)
+
+
+def _waiting(reply: Reply, problem: Problem) -> Reply:
+    """With what says how long to wait (RFC 9110 section 10.2.3), which is the same in every product."""
+    if not isinstance(problem, TooMany | Unavailable):
+        return reply
+    return replace(reply, headers={**reply.headers, "retry-after": str(problem.retry_after)})
 
 
 def _respond(dialect: Dialect, reply: Reply) -> Response:

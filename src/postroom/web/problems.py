@@ -13,6 +13,7 @@ from postroom.domain.problems import (
     Problem,
     Stale,
     TooLarge,
+    TooMany,
     Unauthenticated,
     Unavailable,
 )  # fmt: skip
@@ -25,6 +26,7 @@ STATUS: Mapping[type[Problem], tuple[int, str]] = {
     Stale: (412, "Precondition Failed"),
     Conflict: (409, "Conflict"),
     TooLarge: (413, "Content Too Large"),
+    TooMany: (429, "Too Many Requests"),
     Unavailable: (503, "Service Unavailable"),
 }
 
@@ -36,7 +38,7 @@ def respond(problem: Problem) -> Response:
         headers["www-authenticate"] = 'Bearer realm="postroom"'
     if isinstance(problem, Stale) and problem.revision is not None:
         headers["etag"] = f'"{problem.revision}"'
-    if isinstance(problem, Unavailable):
+    if isinstance(problem, TooMany | Unavailable):
         headers["retry-after"] = str(problem.retry_after)
     return _problem(status, title, problem.code, problem.message, getattr(problem, "field", None), headers)
 

@@ -28,7 +28,7 @@ from postroom.web.territories import Territories
 _NATIVE = (profiles, messages, keys, tenants)
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemOut, "content": {"application/problem+json": {}}}
-    for status in (400, 401, 403, 404, 409, 412, 413, 500, 503)
+    for status in (400, 401, 403, 404, 409, 412, 413, 429, 500, 503)
 }
 _BEARER = {"key": {"type": "http", "scheme": "bearer"}}
 

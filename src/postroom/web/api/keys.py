@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from pydantic import Field
 
-from postroom.domain.access import LONGEST_KEY_LIFE, Caller, Permission
+from postroom.domain.access import LONGEST_KEY_LIFE, LONGEST_OVERLAP, Caller, Permission
 from postroom.domain.tenant import Tenant
 from postroom.store.keys import Key
 from postroom.web import bodies
@@ -26,6 +26,12 @@ class NewKeyBody(In):
     email: str | None = Field(None, description="Whose it is: where the test mail of some products goes.")
 
 
+class RotationBody(In):
+    overlap: int = Field(
+        86_400, ge=0, le=LONGEST_OVERLAP, description="Seconds that the old value is good beside the new one."
+    )
+
+
 class KeyOut(Out):
     id: str
     name: str
@@ -36,6 +42,8 @@ class KeyOut(Out):
     expires_at: str | None
     revoked_at: str | None
     last_used_at: str | None
+    previous_until: str | None = Field(description="Until when the value before the last rotation is good.")
+    previous_used_at: str | None = Field(description="When that value was last used, since the rotation.")
 
 
 class NewKeyOut(KeyOut):
@@ -46,7 +54,7 @@ class KeyList(Out):
     keys: list[KeyOut]
 
 
-MODELS = (NewKeyBody,)
+MODELS = (NewKeyBody, RotationBody)
 
 
 @router.get("/keys", summary="The tenant's keys (with `X-Postroom-Tenant: *` all)")
@@ -65,6 +73,18 @@ async def create_key(request: Request, room: TheRoom, caller: NativeCaller) -> N
     permissions = caller.permissions if body.permissions is None else frozenset(body.permissions)
     key, value = await room.keys.create(caller, scope, body.name, permissions, body.expires_in, body.email)
     return NewKeyOut(**_facts(key, {scope.id: scope.slug} if scope else {}), key=value.reveal())
+
+
+@router.post(
+    "/keys/{key}/rotate", summary="Give a key a new value, shown this once; the old one is good for a while",
+    openapi_extra=takes(RotationBody),
+)  # fmt: skip
+async def rotate_key(key: str, request: Request, room: TheRoom, caller: NativeCaller) -> NewKeyOut:
+    body: RotationBody = bodies.parse(RotationBody, await bodies.read(request, bodies.SETTINGS_OCTETS))
+    scope = await _scope(request, room, caller)
+    rotated, value = await room.keys.rotate(caller, scope, key, body.overlap)
+    names = {tenant.id: tenant.slug for tenant in await room.tenants.visible(caller)}
+    return NewKeyOut(**_facts(rotated, names), key=value.reveal())
 
 
 @router.delete("/keys/{key}", status_code=204, summary="Revoke a key, at once")
@@ -89,4 +109,6 @@ def _facts(key: Key, slugs: dict[int, str]) -> dict[str, Any]:
         "expires_at": moment(key.expires_at) if key.expires_at else None,
         "revoked_at": moment(key.revoked_at) if key.revoked_at else None,
         "last_used_at": moment(key.last_used_at) if key.last_used_at else None,
+        "previous_until": moment(key.previous_until) if key.previous_until else None,
+        "previous_used_at": moment(key.previous_used_at) if key.previous_used_at else None,
     }
