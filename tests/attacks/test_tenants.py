@@ -159,7 +159,7 @@ async def campaign(house: House, count: int, every: int) -> int:
     """Each tenant against the next, every `every`th case; the number of cases."""
     parties = await settled(house, count)
     for party in parties:
-        party.places["count"] = len((await _profiles(house, party)))
+        party.places["count"] = len(await _profiles(house, party))
     done = 0
     for n, asker in enumerate(parties):
         victim = parties[(n + 1) % count]
