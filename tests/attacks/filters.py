@@ -20,8 +20,7 @@ FILTERS: dict[str, Inside] = {
     "*@xn--mnchen-3ya.example": lambda a: a.endswith("@xn--mnchen-3ya.example"),
     "*@good.*": lambda a: a.partition("@")[2].startswith("good."),
     " *+tag@good.example , user1@mail*.good.example,*@localhost": lambda a: (
-        a.endswith(("+tag@good.example", "@localhost"))
-        or (a.startswith("user1@mail") and a.endswith(".good.example"))
+        a.endswith(("+tag@good.example", "@localhost")) or (a.startswith("user1@mail") and a.endswith(".good.example"))
     ),
     "**@good.example": lambda a: a.endswith("@good.example"),
     "b?b@good.example,a*b@good.example": lambda a: (

@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterator
 from email.errors import MessageError
 from email.headerregistry import Address as HeaderAddress
 from email.utils import getaddresses, parseaddr
+from types import SimpleNamespace
+from typing import Any
 
 from aiosmtpd.smtp import SMTP
+
 from domain.address_corpus import ATTACKS, LEGAL
 
 _SIGNS = "@@@..,;:<>()[]\"\\'!%&#$*+-/=?^_`{|}~ \t\r\n\0\x7f\x85\xa0\u200b\u2028＠。ｇﬁſıßéжK\u212a09azAZ"
@@ -46,8 +49,11 @@ def by_headerregistry(text: str) -> Reading | None:
     return read.username, read.domain
 
 
+_LOOSE: Any = SimpleNamespace(local_part_limit=0)
+
+
 def by_aiosmtpd(text: str) -> Reading | None:
-    read, rest = SMTP._getaddr(None, f"<{text}>")
+    read, rest = SMTP._getaddr(_LOOSE, f"<{text}>")
     return ("", "") if rest else _halves(read or "")
 
 

@@ -23,7 +23,7 @@ from smtp.tokens_from import Issuer, open_issuer, token
 
 GREEDY = Mood(offers=(*OFFERS, "AUTH PLAIN LOGIN NTLM XOAUTH2"))
 CHANGING = ("revision", "changed_at", "changed_by", "dialect", "trouble", "rests_until")
-EVERY = 11  # one of so many cases in plain tests; the forms of a secret come in fives
+EVERY = 13  # one of so many cases in plain tests; the forms of a secret come in fives
 
 
 def on(host: str, mood: Mood) -> Any:
@@ -112,7 +112,9 @@ def ask(scene: Scene, case: Case, tmp: Any) -> bool:
             return client.patch(path, json={case.field: getattr(changed, case.field)} | native).is_success
         case "import":
             assert case.way.dialect
-            return client.put(f"{path}/from/{case.way.dialect.name}", json=body_in(case.way, changed, case.form)).is_success
+            return client.put(
+                f"{path}/from/{case.way.dialect.name}", json=body_in(case.way, changed, case.form)
+            ).is_success
         case "command line":
             return by_options(scene, case, changed, tmp)
         case "command line, --from-json":

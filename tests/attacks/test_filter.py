@@ -20,7 +20,7 @@ from postroom.domain.address import Address
 from postroom.domain.problems import Invalid
 from postroom.domain.recipients import MOST_PATTERNS, RecipientFilter
 from serving import ADMIN_KEY, Server, eventually
-from smtp.moods import Mood, Relay, open_relay
+from smtp.moods import Mood, Relay, Visit, open_relay
 
 TRICKS = sorted({attack for attacks in ATTACKS.values() for attack in attacks})
 GOOD = sorted(set(LEGAL))
@@ -35,6 +35,7 @@ class Scene:
     server: Server
     cli: Cli
     relay: Relay
+    asked: list[tuple[str, str]]  # from whom, and each RCPT line
 
     def tenant(self, n: int) -> dict[str, str]:
         return {"x-postroom-tenant": f"f{n}"}
@@ -42,16 +43,11 @@ class Scene:
     def mailed(self) -> dict[int, list[str]]:
         """To whom, by filter, as the relay heard it."""
         found: dict[int, list[str]] = {n: [] for n in range(len(FILTERS))}
-        sender = -1
-        for line in list(self.relay.heard):
-            if line.upper().startswith("MAIL"):
-                said = re.match(r"MAIL FROM:<f(\d+)@postroom\.example>", line)
-                assert said, line
-                sender = int(said[1])
-            if line.upper().startswith("RCPT"):
-                to = _RCPT.fullmatch(line)
-                assert to, f"a RCPT that says more than one address: {line!r}"
-                found[sender].append(to[1])
+        for sender, line in list(self.asked):
+            to, said = _RCPT.fullmatch(line), re.fullmatch(r"f(\d+)@postroom\.example", sender)
+            assert to, f"a RCPT that says more than one address: {line!r}"
+            assert said, sender
+            found[int(said[1])].append(to[1])
         return found
 
     def quiet(self) -> None:
@@ -67,13 +63,19 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     with elsewhere() as place, Server(tmp_path_factory.mktemp("filter")) as server:
-        relay = place.open(open_relay(Mood()))
-        scene = Scene(server, Cli({"POSTROOM_URL": server.url, "POSTROOM_KEY": ADMIN_KEY}), relay)
+        asked: list[tuple[str, str]] = []
+
+        async def keeps(visit: Visit) -> bytes:
+            asked.append((visit.sender, visit.relay.heard[-1]))
+            await visit.say(b"250 2.1.5 ok\r\n")
+            return b"250"
+
+        relay = place.open(open_relay(Mood({"RCPT": keeps})))
+        scene = Scene(server, Cli({"POSTROOM_URL": server.url, "POSTROOM_KEY": ADMIN_KEY}), relay, asked)
         for n, text in enumerate(FILTERS):
             assert server.client.post("/v1/tenants", json={"slug": f"f{n}"}).status_code == 201
-            # One connection, so that what the relay hears is in order.
             said = {"name": "default", "host": "127.0.0.1", "port": relay.port, "recipient_filter": text,
-                    "sender_address": f"f{n}@postroom.example", "most_connections": 1}  # fmt: skip
+                    "sender_address": f"f{n}@postroom.example"}  # fmt: skip
             answer = server.client.post("/v1/profiles", json=said, headers=scene.tenant(n))
             assert answer.status_code == 201, answer.text
         yield scene
@@ -154,10 +156,10 @@ def test_a_legal_address_inside_the_filter_is_never_held_back(scene: Scene):
 def test_no_trick_gets_a_mail_out_of_the_filter(scene: Scene):
     ways = itertools.cycle(NATIVE_WAYS)
     jobs = [(next(ways), n % len(FILTERS), address) for n, address in enumerate(TRICKS)]
-    jobs += [(next(ways), 0, address) for address in TRICKS]
-    jobs += [("keyfactor TRY", n % 12, address) for n, address in enumerate(TRICKS[::4])]
-    jobs += [(way, n % 12, address) for way in WAYS[-2:] for n, address in enumerate(TRICKS[::16])]
-    jobs += [("cli", n % 12, address) for n, address in enumerate(TRICKS[::4])]
+    jobs += [(next(ways), 0, address) for address in TRICKS[::3]]
+    jobs += [("keyfactor TRY", n % 12, address) for n, address in enumerate(TRICKS[::12])]
+    jobs += [(way, n % 12, address) for way in WAYS[-2:] for n, address in enumerate(TRICKS[::60])]
+    jobs += [("cli", n % 12, address) for n, address in enumerate(TRICKS[::24])]
     campaign(scene, jobs)
 
 
@@ -234,7 +236,8 @@ def judged(count: int, seed: int) -> int:
             theirs = read(text)
             if theirs is not None or ours.local.isascii():
                 assert theirs is not None, f"{read.__name__} does not read {text!r}"
-                there = idna.encode(theirs[1].lower()).decode()
+                there = theirs[1].lower()
+            there = there if there.isascii() else idna.encode(there).decode()
                 assert (theirs[0], there) == (ours.local, ours.domain), f"{read.__name__} reads {text!r} as {theirs}"
         plain = f"{ours.local.lower()}@{ours.domain}"
         for wanted, inside in filters:

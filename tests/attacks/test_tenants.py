@@ -1,5 +1,5 @@
-"""Twenty tenants, each with the others' names, numbers and ids in its hands: it reads nothing of theirs, writes nothing,
-and is told of what is not its own exactly what it is told of what does not exist."""
+"""Twenty tenants, each with the others' names, numbers and ids in its hands: it reads nothing of theirs, writes
+nothing, and is told of what is not its own exactly what it is told of what does not exist."""
 
 import itertools
 import json

@@ -49,6 +49,7 @@ class Protocol:
         self.failure: Failure | None = None  # how a dialogue ended, unless well
         self.is_over = False  # the connection takes no more mail: close it
         self.replies = 0  # heard so far
+        self.secrets: tuple[bytes, ...] = ()  # a relay may repeat them at any time: taken out of all that it says
         self.body_due: Transaction | None = None  # has its 354; its content is for the driver to write
         self._reader = ReplyReader()
         self._out: list[bytes] = []
@@ -130,6 +131,8 @@ class Protocol:
                 if self._out:
                     self._check_step()
                 self.replies += 1
+                if self.secrets and reply.code != 334:  # a challenge is for the mechanism, as it came
+                    reply = reply.without(self.secrets)
                 if self._awaited and self._turn is None:
                     self._hear_answer(self._awaited[0], reply)
                 else:
@@ -236,6 +239,7 @@ class Protocol:
         if isinstance(turn, Listen):
             self._hear_greeting(reply)
             return
+        self.secrets = self.secrets + tuple([each for each in turn.secrets if each not in self.secrets])
         shown = reply.without(turn.secrets)
         self.transcript.heard(Reply(334, (b"***",)) if turn.hides_challenge and reply.code == 334 else shown)
         self._go_on(reply if reply.code == 334 else shown)  # a challenge is for the mechanism, as it came
