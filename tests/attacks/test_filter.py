@@ -30,7 +30,7 @@ INSIDE = list(FILTERS.values())
 
 @dataclass
 class Scene:
-    """Tenant `f3` has the fourth filter, and sends as f3@postroom.example: that tells the relay which one is in force."""
+    """Tenant `f3` has the fourth filter and sends as f3@postroom.example: that tells the relay which is in force."""
 
     server: Server
     cli: Cli
@@ -170,7 +170,8 @@ def test_no_trick_gets_a_mail_out_of_any_filter_by_any_way(scene: Scene):
 
 EVIL = "x@evil.example"
 SHAPES: tuple[dict[str, Any], ...] = (
-    {"to": EVIL}, {"to": [[EVIL]]}, {"to": {"address": EVIL}}, {"to": None, "cc": EVIL}, {"to": [None, EVIL]}, {"to": [1]},
+    {"to": EVIL}, {"to": [[EVIL]]}, {"to": {"address": EVIL}}, {"to": None, "cc": EVIL}, {"to": [None, EVIL]},
+    {"to": [1]},
     {"to": [{"address": ["bob@good.example", EVIL]}]}, {"to": [{"address": "bob@good.example", "bcc": EVIL}]},
     {"to": [{"address": "bob@good.example", "name": f"x <{EVIL}>"}]},
     {"to": [{"address": "bob@good.example", "name": f'x" <{EVIL}>, "y'}]},
@@ -178,14 +179,19 @@ SHAPES: tuple[dict[str, Any], ...] = (
     {"to": [{"address": "bob@good.example", "name": f"x\r\nBcc: {EVIL}"}]},
     *({"to": ["bob@good.example"], "headers": {name: EVIL}} for name in (
         "To", "Cc", "Bcc", "BCC", "bcc", "Sender", "From", "Return-Path", "Resent-To", "Resent-Cc", "Resent-Bcc",
-        "Reply-To", "Bcc ", " Bcc", "Bcc\t", "B\x00cc", "X: y\r\nBcc", "X\r\nBcc", "Apparently-To", "Disposition-Notification-To",
+        "Reply-To", "Bcc ", " Bcc", "Bcc\t", "B\x00cc", "X: y\r\nBcc", "X\r\nBcc", "Apparently-To",
+        "Disposition-Notification-To",
         "Errors-To", "X-Envelope-To", "Delivered-To")),
     *({"to": ["bob@good.example"], "headers": {"X-Note": value}} for value in (
-        f"x\r\nBcc: {EVIL}", f"x\nBcc: {EVIL}", f"x\r\n\r\nTo: {EVIL}", f"=?utf-8?q?x=0d=0aBcc:_{EVIL}?=", f"x\u2028Bcc: {EVIL}")),
-    {"to": ["bob@good.example"], "subject": f"x\r\nBcc: {EVIL}"}, {"to": ["bob@good.example"], "reply_to": f"a@b.example, {EVIL}"},
+        f"x\r\nBcc: {EVIL}", f"x\nBcc: {EVIL}", f"x\r\n\r\nTo: {EVIL}", f"=?utf-8?q?x=0d=0aBcc:_{EVIL}?=",
+        f"x\u2028Bcc: {EVIL}")),
+    {"to": ["bob@good.example"], "subject": f"x\r\nBcc: {EVIL}"},
+    {"to": ["bob@good.example"], "reply_to": f"a@b.example, {EVIL}"},
     {"to": ["bob@good.example"], "from": f"f0@postroom.example>\r\nRCPT TO:<{EVIL}"},
-    {"to": ["bob@good.example"], "text": f"x\r\n.\r\nMAIL FROM:<f0@postroom.example>\r\nRCPT TO:<{EVIL}>\r\nDATA\r\nx\r\n.\r\n"},
-    {"to": ["bob@good.example"], "text": f"x\n.\nRCPT TO:<{EVIL}>\n"}, {"to": ["bob@good.example"], "text": f"x\r.\rRCPT TO:<{EVIL}>"},
+    {"to": ["bob@good.example"],
+     "text": f"x\r\n.\r\nMAIL FROM:<f0@postroom.example>\r\nRCPT TO:<{EVIL}>\r\nDATA\r\nx\r\n.\r\n"},
+    {"to": ["bob@good.example"], "text": f"x\n.\nRCPT TO:<{EVIL}>\n"},
+    {"to": ["bob@good.example"], "text": f"x\r.\rRCPT TO:<{EVIL}>"},
 )  # fmt: skip
 
 
@@ -206,12 +212,13 @@ def test_a_filter_that_could_be_misread_is_refused_by_every_way_in(scene: Scene,
     client, headers = scene.server.client, scene.tenant(0)
     before = client.get("/v1/profiles/default", headers=headers).json()["recipient_filter"]
     for text in BAD:
-        said = {"host": "127.0.0.1", "port": scene.relay.port, "sender": "f0@postroom.example", "user": "", "tls": False,
+        said = {"host": "127.0.0.1", "port": scene.relay.port, "sender": "f0@postroom.example", "user": "", "tls": False,  # noqa: E501
                 "smtpAuthorization": False, "filter": text}  # fmt: skip
         answers = [
             client.patch("/v1/profiles/default", json={"recipient_filter": text}, headers=headers),
             client.put("/v1/profiles/default", json={"host": "x.example", "recipient_filter": text}, headers=headers),
-            client.post("/v1/profiles", json={"name": "x", "host": "x.example", "recipient_filter": text}, headers=headers),
+            client.post("/v1/profiles", json={"name": "x", "host": "x.example", "recipient_filter": text},
+                        headers=headers),
             client.put("/v1/profiles/default/from/threadfix", json=said, headers=headers),
             client.put("/rest/latest/systemsettings/email", json=said,
                        headers=headers | {"authorization": f"APIKEY {ADMIN_KEY}"}),
