@@ -10,12 +10,12 @@ from typing import Any
 
 import idna
 import pytest
-from domain.address_corpus import ATTACKS, LEGAL
 
 from attacks.filters import BAD, FILTERS, NATIVE_WAYS, TEST_WAYS, canonical
 from attacks.listening import elsewhere
 from attacks.readings import READERS, made_up
 from cli.conftest import Cli
+from domain.address_corpus import ATTACKS, LEGAL
 from postroom.domain.address import Address
 from postroom.domain.problems import Invalid
 from postroom.domain.recipients import MOST_PATTERNS, RecipientFilter
@@ -244,7 +244,7 @@ def judged(count: int, seed: int) -> int:
             if theirs is not None or ours.local.isascii():
                 assert theirs is not None, f"{read.__name__} does not read {text!r}"
                 there = theirs[1].lower()
-            there = there if there.isascii() else idna.encode(there).decode()
+                there = there if there.isascii() else idna.encode(there).decode()
                 assert (theirs[0], there) == (ours.local, ours.domain), f"{read.__name__} reads {text!r} as {theirs}"
         plain = f"{ours.local.lower()}@{ours.domain}"
         for wanted, inside in filters:
