@@ -170,3 +170,26 @@ LEGAL: list[str] = [
     *(f"{word}@{domain}" for word in _WORDS[:5] for domain in _DOMAINS[1:]),
     *(f"user{number}@mail{number}.good.example" for number in range(40)),
 ]
+
+ATTACKS |= {
+    "every separator before and after": [
+        *(f"x@evil.example{sign}bob@good.example" for sign in ",;:|/\\ \t<>()[]\"'!%&#=?"),
+        *(f"bob{sign}x@evil.example@good.example" for sign in ",;:|/\\ \t<>()[]\"'!%&#=?"),
+        *(f"bob@evil.example{sign}good.example" for sign in ",;:|/\\ \t<>()[]\"'!%&#=?+_*"),
+    ],
+    "header fields in an address": [
+        "bob@good.example\r\nBcc: x@evil.example", "bob@good.example\nCc:x@evil.example",
+        "bob@good.example\r\n\r\nhello", "Bcc: x@evil.example", "To:bob@good.example",
+        "bob@good.example%0d%0aBcc:x@evil.example", "bob@good.example\\r\\nBcc: x@evil.example",
+        "bob@good.example\r\n\tx@evil.example", "Resent-To: x@evil.example\r\nbob@good.example",
+    ],
+    "JSON in an address": [
+        '{"address":"x@evil.example"}', '["x@evil.example"]', "null", "true", "0", '"bob@good.example"',
+        '{"address":"bob@good.example","address":"x@evil.example"}', "\\u0062ob@good.example", "x@evil.example\\u0000",
+    ],
+}  # fmt: skip
+
+LEGAL += [
+    *(f"{word}@{domain}" for word in _WORDS[5:12] for domain in _DOMAINS),
+    *(f"{word}+{number}@good.example" for word in ("sales", "it", "Ops") for number in range(5)),
+]

@@ -160,7 +160,8 @@ def _explained(grant: Grant, said: dict[str, object]) -> str:
 
 def _without_secret(grant: Grant, text: str) -> str:
     for secret in grant.secrets():
-        for form in (secret, quote_plus(secret), quote(secret)):
+        in_json = (json.dumps(secret, ensure_ascii=plain)[1:-1] for plain in (True, False))
+        for form in (secret, quote_plus(secret), quote(secret), *in_json):
             text = text.replace(form, "***")
     return cleaned(text.encode("utf-8", "backslashreplace"))
 

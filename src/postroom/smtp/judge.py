@@ -25,7 +25,8 @@ _ATOMS = rb"(?:[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]++" + _SPACE + rb")++"
 _QUOTED = rb'"(?:[ !#-\[\]-~]++|\\["\\]|\r\n(?= ++[!-~]))++"' + _SPACE
 _OPENED = rb"(?:" + _ATOMS + rb"|" + _QUOTED + rb")<(?=[^<>, ]++>)|(?![^<>, ]++>)"  # angle brackets: both or none
 _ADDRESS = rb"([A-Za-z0-9#$&'*+\-/=?^_`{|}~.\x80-\xff]++@[a-z0-9.-]++)"
-_MAILBOX = re.compile(_SPACE + rb"(?:" + _OPENED + rb")" + _ADDRESS + rb">?+(?:,(?= |\r\n )|\r\n\Z)")
+_LONG = rb"(?: (?=\r\n))?+"  # before a fold: the first of the list alone is longer than a line
+_MAILBOX = re.compile(_LONG + _SPACE + rb"(?:" + _OPENED + rb")" + _ADDRESS + rb">?+(?:,(?= |\r\n )|\r\n\Z)")
 
 
 class HeaderUnsafe(Exception):

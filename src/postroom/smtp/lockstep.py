@@ -35,6 +35,7 @@ class Lockstep:
         self.transcript = Transcript()  # of the dialogues; each transaction has its own
         self.passed: list[Passed] = []  # steps of the ladder that nobody has looked at yet
         self.failure: Failure | None = None  # how a dialogue ended, unless well
+        self.secrets: tuple[bytes, ...] = ()  # a relay may repeat them at any time: taken out of all that it says
         self.is_over = False  # the connection takes no more mail: close it
         self._reader = ReplyReader()
         self._out: list[bytes] = []
@@ -130,6 +131,7 @@ class Lockstep:
         if isinstance(turn, Listen):
             self._hear_greeting(reply)
             return
+        self.secrets = self.secrets + tuple([each for each in turn.secrets if each not in self.secrets])
         shown = reply.without(turn.secrets)
         self.transcript.heard(Reply(334, (b"***",)) if turn.hides_challenge and reply.code == 334 else shown)
         self._go_on(reply if reply.code == 334 else shown)  # a challenge is for the mechanism, as it came

@@ -104,7 +104,7 @@ def _exchange(mechanism: Mechanism, secret: Secret) -> Dialogue[Reply]:
     command = " ".join(filter(None, ("AUTH", mechanism.name, response)))
     late = len(command) > LONGEST_COMMAND  # the relay is to ask for it, and the answer may be as long as it is
     hidden = f"AUTH {mechanism.name}{' ***' if response and not late else ''}\r\n".encode()
-    secrets, private = (*_forms_of(secret), *_worth_hiding(response)), mechanism.hides_challenges
+    secrets, private = (*_worth_hiding(response), *forms_of(secret)), mechanism.hides_challenges
     line = f"AUTH {mechanism.name}" if late else command
     reply = yield from ask(line, Stage.AUTH, hidden, secrets, hides_challenge=private)
     for _ in range(MOST_STEPS):
@@ -116,7 +116,7 @@ def _exchange(mechanism: Mechanism, secret: Secret) -> Dialogue[Reply]:
             failure = _unproved() if isinstance(error, Unproved) else _out_of_order()
             break
         late = False
-        secrets += _worth_hiding(answer)
+        secrets = _worth_hiding(answer) + secrets
         reply = yield from ask(answer, Stage.AUTH, b"***\r\n", secrets, hides_challenge=private)
     else:
         failure = _out_of_order()
@@ -144,10 +144,14 @@ def _initial_response(mechanism: Mechanism) -> str:
     return "" if initial is None else encoded(initial) or "="
 
 
-def _forms_of(secret: Secret) -> tuple[bytes, ...]:
-    """What a relay that repeats the secret would write."""
+def forms_of(secret: Secret) -> tuple[bytes, ...]:
+    """What a relay that repeats the secret would write: as it is, and wherever it stands inside of a base64 text."""
     plain = secret.reveal()
-    return (*_worth_hiding(plain), *_worth_hiding(encoded(plain.encode()))) if len(plain) > 3 else ()
+    if len(plain) <= 3:
+        return ()
+    raw = plain.encode()
+    within = [encoded(b"\0" * at + raw)[(0, 2, 3)[at] : (at + len(raw)) // 3 * 4] for at in range(3)]
+    return tuple([form for text in (plain, encoded(raw), *within) for form in _worth_hiding(text)])
 
 
 def _worth_hiding(text: str) -> tuple[bytes, ...]:

@@ -30,6 +30,7 @@ class Protocol(Lockstep):
     def __init__(self) -> None:
         super().__init__()
         self.replies = 0  # heard so far
+        self.secrets: tuple[bytes, ...] = ()  # a relay may repeat them at any time: taken out of all that it says
         self.body_due: Transaction | None = None  # has its 354; its content is for the driver to write
         self._unsaid: deque[Commands] = deque()
         self._awaited: deque[Transaction] = deque()
@@ -137,6 +138,8 @@ class Protocol(Lockstep):
         if self._out and len(self._awaited) <= self._unwritten:
             raise ProtocolError("a reply came before its command")  # so it belongs to something else
         self.replies += 1
+        if self.secrets and reply.code != 334:  # a challenge is for the mechanism, as it came
+            reply = reply.without(self.secrets)
         if self._turn is not None:
             self._hear_turn(self._turn, reply)
         elif self._awaited:

@@ -66,6 +66,8 @@ class Reply:
     def without(self, secrets: tuple[bytes, ...]) -> "Reply":
         """The same reply with stars where it repeats one of `secrets`."""
         lines = self.lines
+        if not any(secret in line for line in lines for secret in secrets):
+            return self
         for secret in secrets:
             lines = tuple(line.replace(secret, b"***") for line in lines)
         return Reply(self.code, lines)

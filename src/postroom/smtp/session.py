@@ -17,6 +17,7 @@ from postroom.smtp.dialogue import Dialogue, Passed
 from postroom.smtp.errand import errand_of
 from postroom.smtp.failure import Failure
 from postroom.smtp.line import Line
+from postroom.smtp.login import forms_of
 from postroom.smtp.opening import opening, parting
 from postroom.smtp.owner import Owner
 from postroom.smtp.protocol import Protocol
@@ -96,6 +97,9 @@ class Session:
         self._tell(Passed(Stage.CONNECT, "The relay accepted the connection.", {"relay": self.relay}))
         # An address is missing only where the connection has gone again already.
         here = self._route.at(self._line.address) if self._line.address else self._route
+        if here.password is not None:
+            # It may remember it from another connection. One in capitals could be a word that EHLO is read for.
+            self.messages.secrets = tuple([each for each in forms_of(here.password) if not each.isupper()])
         return await self.converse(opening(here))
 
     async def converse(self, dialogue: Dialogue[Capabilities] | Dialogue[None]) -> Failure | None:
