@@ -30,6 +30,7 @@ from postroom.actions.sign_ins import SignIns
 from postroom.actions.status import Status
 from postroom.actions.tenants import Tenants
 from postroom.actions.trials import Trials
+from postroom.actions.vault import VaultKeys
 from postroom.config import Config
 from postroom.domain.problems import Unavailable
 from postroom.domain.profile import Profile
@@ -41,9 +42,10 @@ from postroom.smtp.sign_in import SignIn
 from postroom.smtp.tokens import Tokens
 from postroom.store import caught, profiles
 from postroom.store.database import Database
+from postroom.store.key_ring import vault_from
 from postroom.store.profiles import StoredProfile
 from postroom.store.queue.claim import recover
-from postroom.store.vault import Vault, vault_from
+from postroom.store.vault import Vault
 from postroom.web.callers import Surroundings
 from postroom.web.server import Health, build
 from postroom.worker import chores
@@ -59,6 +61,7 @@ class Postroom:
 
     config: Config
     database: Database
+    vault: Vault
     room: Room
     worker: Worker
     site: ASGIApp
@@ -71,14 +74,14 @@ async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = froz
     """Open the data directory and wire the rest. Raises Problem when it can't be used."""
     database = _open(config)
     try:
-        vault = vault_from(config.secret("vault_key"), config.data_dir)
+        vault, key_file = vault_from(config.secret("vault_key"), config.data_dir)
         sandbox = _endpoint(config.sandbox)
         first_key = await settle_in(database, vault, sandbox=sandbox, admin_key=config.secret("admin_key"))
         tokens = Tokens()
         route_with = _router(config, _reach(config, listening, sandbox), tokens)
-        worker = Worker(database, _stored_router(database, vault, route_with), lease=config.lease)
+        worker = Worker(database, vault, _stored_router(database, vault, route_with), lease=config.lease)
         operator_key = Secret(secrets.token_urlsafe(32))
-        mail = Mail(database, worker)
+        mail = Mail(database, vault, worker)
 
         def changed() -> None:
             mail.settings_changed()
@@ -87,16 +90,17 @@ async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = froz
         managed = Profiles(database, vault, route_with, changed, sandbox_settings(sandbox) if sandbox else None)
         room = Room(
             tenants=Tenants(database),
-            keys=Keys(database, vault.derive("tokens"), operator_key),
+            keys=Keys(database, vault, operator_key),
             profiles=managed,
             trials=Trials(database, managed),
             mail=mail,
-            sandbox=SandboxMail(database),
-            status=Status(database, mail),
+            sandbox=SandboxMail(database, vault),
+            vault=VaultKeys(database, vault, key_file, changed),
+            status=Status(database, vault, mail),
         )
         site = build(room, Health(_readiness(database, worker)), _surroundings(config))
         try:
-            yield Postroom(config, database, room, worker, site, operator_key, first_key)
+            yield Postroom(config, database, vault, room, worker, site, operator_key, first_key)
         finally:
             await room.trials.close()
             await tokens.close()
@@ -125,7 +129,7 @@ async def serve(config: Config, *, with_web: bool = True, with_worker: bool = Tr
         async with opened(config, listening=frozenset({address} if address else ())) as postroom:
             if postroom.database.is_sqlite and not (with_web and with_worker):
                 raise Unavailable("Web and worker can only run apart on PostgreSQL: set POSTROOM_DATABASE_URL.")
-            async with _sandbox(config, postroom.database, with_web):
+            async with _sandbox(config, postroom.database, postroom.vault, with_web):
                 await _run(postroom, listener, with_worker)
     log.stopped()
 
@@ -188,17 +192,18 @@ def _listen(config: Config, with_web: bool) -> Iterator[socket.socket | None]:
 
 
 @asynccontextmanager
-async def _sandbox(config: Config, database: Database, wanted: bool) -> AsyncIterator[None]:
+async def _sandbox(config: Config, database: Database, vault: Vault, wanted: bool) -> AsyncIterator[None]:
     endpoint = _endpoint(config.sandbox)
     if endpoint is None or not wanted:
         yield
         return
+    keeper = caught.keeper(vault)
 
     async def keep(mail: Caught) -> None:
         new = caught.NewCaught(
             mail.received_at, mail.envelope_sender, mail.recipients, subject(mail.content), mail.content
         )
-        await database.fold(caught.keep, new)
+        await database.fold(keeper, new)
 
     sandbox = Sandbox(keep, hostname="sandbox.postroom")
     try:

@@ -21,6 +21,7 @@ from postroom.store import audit, keys
 from postroom.store.database import Database
 from postroom.store.keys import Key
 from postroom.store.remembered import Remembered
+from postroom.store.vault import Vault
 
 TOKEN_LIFE = 15 * 60  # seconds
 _ALGORITHM = "HS256"
@@ -37,11 +38,9 @@ UNKNOWN_KEY = "The API key is missing, wrong, expired or revoked."
 class Keys:
     """`operator_key`: a credential of this process alone, for the command line on the same data directory."""
 
-    def __init__(
-        self, database: Database, token_key: bytes, operator_key: Secret, clock: Callable[[], float] = time.time
-    ):
+    def __init__(self, database: Database, vault: Vault, operator_key: Secret, clock: Callable[[], float] = time.time):
         self._database = database
-        self._token_key = OctKey.import_key(token_key)
+        self._vault = vault
         self._operator = keys.digest(operator_key)
         self._clock = clock
         self._by_digest: Remembered[str, Key | None] = Remembered(self._look_up_digest)
@@ -72,7 +71,9 @@ class Keys:
             "iss": _ISSUER, "aud": _ISSUER, "sub": caller.key_id, "iat": now, "exp": now + TOKEN_LIFE,
             "jti": secrets.token_urlsafe(12),
         }  # fmt: skip
-        return jwt.encode({"alg": _ALGORITHM, "typ": "JWT"}, claims, self._token_key)
+        return jwt.encode(
+            {"alg": _ALGORITHM, "typ": "JWT", "kid": self._vault.key_id}, claims, self._token_key(self._vault.key_id)
+        )
 
     async def visible(self, caller: Caller, tenant: Tenant | None) -> list[Key]:
         """A tenant's keys; with None, for a key of the installation, all."""
@@ -135,11 +136,15 @@ class Keys:
 
     def _key_of_token(self, text: str) -> str:
         try:
-            token = jwt.decode(text, self._token_key, algorithms=[_ALGORITHM])
+            token = jwt.decode(text, lambda told: self._token_key(told.headers().get("kid")), algorithms=[_ALGORITHM])
             _CLAIMS.validate(token.claims)
-        except (JoseError, ValueError):
+        except (JoseError, ValueError, KeyError):
             raise Unauthenticated(UNKNOWN_KEY) from None
         return str(token.claims["sub"])
+
+    def _token_key(self, vault_key_id: object) -> OctKey:
+        """By the vault key that it is derived from: a token outlives a rotation. Raises KeyError."""
+        return OctKey.import_key(self._vault.derive("tokens", str(vault_key_id)))
 
     def _note_use(self, key: Key) -> None:
         """Once a minute, in whatever transaction comes next; nobody waits for it."""

@@ -9,6 +9,7 @@ from postroom.actions.sandbox import SandboxMail
 from postroom.actions.status import Status
 from postroom.actions.tenants import Tenants
 from postroom.actions.trials import Trials
+from postroom.actions.vault import VaultKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +21,4 @@ class Room:
     mail: Mail
     sandbox: SandboxMail
     status: Status
+    vault: VaultKeys

@@ -12,7 +12,7 @@ from postroom.domain.delivery import State, summary
 from postroom.domain.message import Reports
 from postroom.domain.problems import NotFound
 from postroom.store import reports
-from postroom.store.schema import attempt, body, delivery, message, queue, transcript
+from postroom.store.schema import attempt, delivery, message, queue, transcript
 
 UNKNOWN = "There is no such message."
 
@@ -94,11 +94,6 @@ def get(connection: Connection, tenant_id: int, message_id: str, now: int) -> Me
         raise NotFound(UNKNOWN)
     deliveries = _deliveries(connection, [message_id], now, with_attempts=True)
     return _read_message(row, deliveries.get(message_id, ()))
-
-
-def content(connection: Connection, message_id: str) -> bytes | None:
-    """The bytes as they are sent; None when they are no longer kept."""
-    return connection.execute(select(body.c.content).where(body.c.message_id == message_id)).scalar()
 
 
 def _found(tenant_id: int, search: Search) -> Select[Any]:
