@@ -45,6 +45,7 @@ from postroom.store.database import Database
 from postroom.store.key_ring import vault_from
 from postroom.store.profiles import StoredProfile
 from postroom.store.queue.claim import recover
+from postroom.store.references import References
 from postroom.store.vault import Vault
 from postroom.web.callers import Surroundings
 from postroom.web.server import Health, build
@@ -78,7 +79,8 @@ async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = froz
         sandbox = _endpoint(config.sandbox)
         first_key = await settle_in(database, vault, sandbox=sandbox, admin_key=config.secret("admin_key"))
         tokens = Tokens()
-        route_with = _router(config, _reach(config, listening, sandbox), tokens)
+        references = _references(config)
+        route_with = _router(config, references, _reach(config, listening, sandbox), tokens)
         worker = Worker(database, vault, _stored_router(database, vault, route_with), lease=config.lease)
         operator_key = Secret(secrets.token_urlsafe(32))
         mail = Mail(database, vault, worker)
@@ -87,7 +89,9 @@ async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = froz
             mail.settings_changed()
             worker.settings_changed()
 
-        managed = Profiles(database, vault, route_with, changed, sandbox_settings(sandbox) if sandbox else None)
+        managed = Profiles(
+            database, vault, references, route_with, changed, sandbox_settings(sandbox) if sandbox else None
+        )
         room = Room(
             tenants=Tenants(database),
             keys=Keys(database, vault, operator_key),
@@ -218,13 +222,22 @@ async def _sandbox(config: Config, database: Database, vault: Vault, wanted: boo
         await sandbox.close()
 
 
-def _router(config: Config, reach: Reach, tokens: Tokens) -> RouteWith:
+def _router(config: Config, references: References, reach: Reach, tokens: Tokens) -> RouteWith:
     ehlo_name = config.ehlo_name or socket.gethostname()
     plaintext = _networks(config.plaintext_auth)
 
     def route_with(settings: Profile, password: Secret | None, sign_in: SignIn | None) -> Route:
         name = settings.ehlo_name or ehlo_name
-        return Route(settings, password, reach, name, plaintext_networks=plaintext, sign_in=sign_in, tokens=tokens)
+        return Route(
+            settings,
+            password,
+            reach,
+            name,
+            plaintext_networks=plaintext,
+            sign_in=sign_in,
+            tokens=tokens,
+            read_secret=references.resolved,
+        )
 
     return route_with
 
@@ -249,6 +262,11 @@ def _reach(config: Config, listening: frozenset[tuple[str, int]], sandbox: tuple
         own=listening,
         exempt=frozenset({sandbox} if sandbox else ()),
     )
+
+
+def _references(config: Config) -> References:
+    allowed = config.secret_references
+    return References(() if allowed == "none" else tuple(item.strip() for item in allowed.split(",")))
 
 
 def _surroundings(config: Config) -> Surroundings:

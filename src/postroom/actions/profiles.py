@@ -24,6 +24,7 @@ from postroom.store.database import Database
 from postroom.store.profiles import Author, StoredProfile
 from postroom.store.queue import breaker
 from postroom.store.queue.lanes import waiting_in
+from postroom.store.references import References
 from postroom.store.vault import Vault
 
 Change = Callable[[StoredProfile | None], Patch]
@@ -36,11 +37,12 @@ class Profiles:
     installation's own settings, which a tenant can go back to."""
 
     def __init__(
-        self, database: Database, vault: Vault, route_with: RouteWith, changed: Callable[[], None],
-        fallback: Profile | None = None,
+        self, database: Database, vault: Vault, references: References, route_with: RouteWith,
+        changed: Callable[[], None], fallback: Profile | None = None,
     ) -> None:  # fmt: skip
         self._database = database
         self._vault = vault
+        self._references = references
         self._secrets = StoredSecrets(vault)
         self._sign_ins = SignIns(database, vault)
         self._route_with = route_with
@@ -214,7 +216,7 @@ class Profiles:
                 return self._stored_route(profiles.get(connection, tenant.id, profile_id))
             find = profiles.find if profile_id is None else profiles.get
             before = find(connection, tenant.id, profile_id)
-            new, secrets = self._after(before, change(before), clear_if_moved)
+            new, secrets = self._after(caller, before, change(before), clear_if_moved)
             return self._route_with(new, secrets.password, self._sign_in_with(before, new, secrets))
 
         return await self._database.read(settle)
@@ -250,7 +252,7 @@ class Profiles:
         dialect: str, name: str = "default", clear_if_moved: bool = False,
     ) -> StoredProfile:  # fmt: skip
         old = before.settings if before else None
-        new, secrets = self._after(before, patch, clear_if_moved)
+        new, secrets = self._after(caller, before, patch, clear_if_moved)
         changes: dict[str, Any] = {**changed_fields(old, new), **self._secrets.changed(before, secrets)}
         if before is not None and not changes:
             breaker.end_rest(connection, before.lane)  # perhaps it is the relay that was mended
@@ -259,13 +261,17 @@ class Profiles:
             _check_failover(connection, tenant, before.id if before else None, new.failover)
         return self._revise(connection, caller, tenant, before, new, secrets, changes, dialect, name)
 
-    def _after(self, before: StoredProfile | None, patch: Patch, clear_if_moved: bool) -> tuple[Profile, Secrets]:
+    def _after(
+        self, caller: Caller, before: StoredProfile | None, patch: Patch, clear_if_moved: bool
+    ) -> tuple[Profile, Secrets]:
         """Settings and secrets after a change."""
         old = before.settings if before else None
         new = apply(old, patch)
         known = _same_destination(before, new) and _is_what_was_entered(before, patch)
         if known and not self._secrets.is_lost(before, "refresh_token"):
             patch = replace(patch, refresh_token=KEEP)
+        if isinstance(patch.password, Secret):
+            self._references.check(patch.password, by_operator=caller.is_installation_wide)
         stored = self._secrets.to_change(before, patch)
         return new, keep_or_replace_secrets(old, new, patch, stored, clear_if_moved=clear_if_moved)
 
