@@ -24,6 +24,7 @@ import psycopg
 from postroom.app import Postroom, opened
 from postroom.config import Config
 from postroom.smtp.sandbox import Caught, Sandbox
+from postroom.store import bodies
 
 ADMIN_KEY = "an-admin-key-for-tests-0123456789"
 
@@ -87,6 +88,11 @@ class House:
     async def tenant(self, slug: str) -> None:
         answer = await self.client.post("/v1/tenants", json={"slug": slug}, headers=self.admin)
         assert answer.status_code == 201, answer.text
+
+    async def content(self, message: str) -> bytes | None:
+        """What a message says, as it is kept."""
+        vault, database = self.postroom.vault, self.postroom.database
+        return await database.read(lambda connection: bodies.read(connection, vault, message))
 
     async def profile(self) -> dict[str, Any]:
         return dict((await self.client.get("/v1/profiles/default", headers=self.admin)).json())

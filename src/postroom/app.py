@@ -34,6 +34,7 @@ from postroom.actions.sign_ins import SignIns
 from postroom.actions.status import Status
 from postroom.actions.tenants import Tenants
 from postroom.actions.trials import Trials
+from postroom.actions.vault import VaultKeys
 from postroom.config import Config
 from postroom.domain.delivery import SECOND
 from postroom.domain.problems import Unavailable
@@ -46,9 +47,11 @@ from postroom.smtp.sign_in import SignIn
 from postroom.smtp.tokens import Tokens
 from postroom.store import audit, caught, profiles
 from postroom.store.database import Database
+from postroom.store.key_ring import vault_from
 from postroom.store.profiles import StoredProfile
 from postroom.store.queue.claim import recover
-from postroom.store.vault import Vault, vault_from
+from postroom.store.references import References
+from postroom.store.vault import Vault
 from postroom.web.callers import Surroundings
 from postroom.web.server import Health, build
 from postroom.worker import chores
@@ -64,6 +67,7 @@ class Postroom:
 
     config: Config
     database: Database
+    vault: Vault
     room: Room
     worker: Worker
     site: ASGIApp
@@ -80,15 +84,16 @@ async def opened(
     judged by, in seconds since 1970."""
     database = _open(config)
     try:
-        vault = vault_from(config.secret("vault_key"), config.data_dir)
+        vault, key_file = vault_from(config.secret("vault_key"), config.data_dir)
         sandbox, sealer = _endpoint(config.sandbox), sealer_of(vault)
         audit.seal_with(database.writer, sealer)
         first_key = await settle_in(database, vault, sandbox=sandbox, admin_key=config.secret("admin_key"))
         tokens = Tokens()
-        route_with = _router(config, _reach(config, listening, sandbox), tokens)
-        worker = Worker(database, _stored_router(database, vault, route_with), lease=config.lease)
+        references = _references(config)
+        route_with = _router(config, references, _reach(config, listening, sandbox), tokens)
+        worker = Worker(database, vault, _stored_router(database, vault, route_with), lease=config.lease)
         operator_key = Secret(secrets.token_urlsafe(32))
-        mail = Mail(database, worker)
+        mail = Mail(database, vault, worker)
         rates = rates or Rates()
         issuer = _issuer(config, listening, clock)
 
@@ -96,21 +101,24 @@ async def opened(
             mail.settings_changed()
             worker.settings_changed()
 
-        managed = Profiles(database, vault, route_with, changed, sandbox_settings(sandbox) if sandbox else None)
+        managed = Profiles(
+            database, vault, references, route_with, changed, sandbox_settings(sandbox) if sandbox else None
+        )
         room = Room(
             tenants=Tenants(database),
-            keys=Keys(database, vault.derive("tokens"), operator_key, Gate(rates, issuer), clock),
+            keys=Keys(database, vault, operator_key, Gate(rates, issuer), clock),
             profiles=managed,
             revisions=Revisions(database, vault, changed),
             trials=Trials(database, managed, rates),
             mail=mail,
-            sandbox=SandboxMail(database),
-            status=Status(database, mail),
             audit=Audit(database, sealer),
+            sandbox=SandboxMail(database, vault),
+            vault=VaultKeys(database, vault, key_file, changed),
+            status=Status(database, vault, mail),
         )
         site = build(room, Health(_readiness(database, worker)), _surroundings(config))
         try:
-            yield Postroom(config, database, room, worker, site, operator_key, first_key)
+            yield Postroom(config, database, vault, room, worker, site, operator_key, first_key)
         finally:
             await room.trials.close()
             if issuer is not None:
@@ -141,7 +149,7 @@ async def serve(config: Config, *, with_web: bool = True, with_worker: bool = Tr
         async with opened(config, listening=frozenset({address} if address else ())) as postroom:
             if postroom.database.is_sqlite and not (with_web and with_worker):
                 raise Unavailable("Web and worker can only run apart on PostgreSQL: set POSTROOM_DATABASE_URL.")
-            async with _sandbox(config, postroom.database, with_web):
+            async with _sandbox(config, postroom.database, postroom.vault, with_web):
                 await _run(postroom, listener, with_worker)
     log.stopped()
 
@@ -205,17 +213,18 @@ def _listen(config: Config, with_web: bool) -> Iterator[socket.socket | None]:
 
 
 @asynccontextmanager
-async def _sandbox(config: Config, database: Database, wanted: bool) -> AsyncIterator[None]:
+async def _sandbox(config: Config, database: Database, vault: Vault, wanted: bool) -> AsyncIterator[None]:
     endpoint = _endpoint(config.sandbox)
     if endpoint is None or not wanted:
         yield
         return
+    keeper = caught.keeper(vault)
 
     async def keep(mail: Caught) -> None:
         new = caught.NewCaught(
             mail.received_at, mail.envelope_sender, mail.recipients, subject(mail.content), mail.content
         )
-        await database.fold(caught.keep, new)
+        await database.fold(keeper, new)
 
     sandbox = Sandbox(keep, hostname="sandbox.postroom")
     try:
@@ -230,13 +239,22 @@ async def _sandbox(config: Config, database: Database, wanted: bool) -> AsyncIte
         await sandbox.close()
 
 
-def _router(config: Config, reach: Reach, tokens: Tokens) -> RouteWith:
+def _router(config: Config, references: References, reach: Reach, tokens: Tokens) -> RouteWith:
     ehlo_name = config.ehlo_name or socket.gethostname()
     plaintext = _networks(config.plaintext_auth)
 
     def route_with(settings: Profile, password: Secret | None, sign_in: SignIn | None) -> Route:
         name = settings.ehlo_name or ehlo_name
-        return Route(settings, password, reach, name, plaintext_networks=plaintext, sign_in=sign_in, tokens=tokens)
+        return Route(
+            settings,
+            password,
+            reach,
+            name,
+            plaintext_networks=plaintext,
+            sign_in=sign_in,
+            tokens=tokens,
+            read_secret=references.resolved,
+        )
 
     return route_with
 
@@ -265,6 +283,11 @@ def _reach(config: Config, listening: frozenset[tuple[str, int]], sandbox: tuple
 
 def _issuer(config: Config, listening: frozenset[tuple[str, int]], clock: Callable[[], float]) -> Issuer | None:
     return Issuer(config.oidc.trusted(), Reach("any", own=listening), clock) if config.oidc else None
+
+
+def _references(config: Config) -> References:
+    allowed = config.secret_references
+    return References(() if allowed == "none" else tuple(item.strip() for item in allowed.split(",")))
 
 
 def _surroundings(config: Config) -> Surroundings:

@@ -7,7 +7,7 @@ named by `POSTROOM_<NAME>_FILE`. A bad value stops the start and names the varia
 import ipaddress
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -74,9 +74,24 @@ def _keep(text: str) -> str:
     return found[0]
 
 
+def _references(text: str) -> str:
+    """`none` or a comma list of `env:PATTERN` and `file:/DIRECTORY/PATTERN`, checked."""
+    for item in text.split(",") if text != "none" else ():
+        kind, _, what = item.strip().partition(":")
+        path = PurePosixPath(what)
+        if kind == "file":
+            well = path.is_absolute() and "*" not in str(path.parent) and ".." not in path.parts
+        else:
+            well = kind == "env" and what.strip("*") != "" and "/" not in what
+        if not well:
+            raise ValueError("must be none or a list such as env:SMTP_*,file:/run/secrets/*")
+    return text
+
+
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 OptionalEndpoint = Annotated[str, AfterValidator(_endpoint_or_off)]
 Networks = Annotated[str, AfterValidator(_networks)]
+References = Annotated[str, AfterValidator(_references)]
 NetworkList = Annotated[str, AfterValidator(_network_list)]
 Keep = Annotated[str, AfterValidator(_keep)]
 
@@ -113,13 +128,18 @@ class Config(BaseSettings):
     listen: Endpoint = Field("127.0.0.1:8025", description="Where HTTP is served.")
     database_url: SecretStr | None = Field(None, description="postgresql://… for several machines; else SQLite.")
     admin_key: SecretStr | None = Field(None, description="Fixes the first admin key instead of drawing one.")
-    vault_key: SecretStr | None = Field(None, description="32 random octets in base64; else data_dir/vault.key.")
+    vault_key: SecretStr | None = Field(
+        None, description="32 random octets in base64, or several such, the first seals; else data_dir/vault.key."
+    )
     public_url: str | None = Field(None, description="The address that users see, if a proxy stands before us.")
     https_only: bool = Field(True, description="Refuse plain http where a product demands https.")
     trusted_proxies: NetworkList = Field("none", description="Proxies whose X-Forwarded-Proto is believed: networks.")
     relay_networks: Networks = Field("any", description="Relays that may be dialled: any, public or networks.")
     plaintext_auth: NetworkList = Field(
         "127.0.0.0/8,::1/128", description="Relays that may be sent a password without TLS: none or networks."
+    )
+    secret_references: References = Field(
+        "none", description="What env:NAME and file:PATH may name in place of a password: none or patterns."
     )
     sandbox: OptionalEndpoint = Field("127.0.0.1:2525", description="Where the sandbox relay listens, or off.")
     ehlo_name: str | None = Field(None, description="How we greet relays; else this machine's name.")

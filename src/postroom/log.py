@@ -88,6 +88,25 @@ def settings_rejected(tenant: int, profile: int, lane: int, code: str, seconds: 
     )  # fmt: skip
 
 
+def content_lost(message: str) -> None:
+    _log.error("content_lost", message=message, meaning="it can't be opened, so it is held; its note says why")
+
+
+def vault_keys_missing(missing: list[str], here: list[str]) -> None:
+    _log.error(
+        "vault_keys_missing", missing=missing, here=here,
+        meaning="what they sealed can't be opened: such mail is held, such profiles wait",
+    )  # fmt: skip
+
+
+def vault_key_made(key: str) -> None:
+    _log.warning("vault_key_made", key=key, meaning="it seals from now on; back the key file up")
+
+
+def vault_key_retired(key: str) -> None:
+    _log.warning("vault_key_retired", key=key)
+
+
 def lane_well(lane: int) -> None:
     _log.info("lane_well", lane=lane)
 

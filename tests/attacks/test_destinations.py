@@ -137,8 +137,10 @@ def by_options(scene: Scene, case: Case, changed: Profile, tmp: Any) -> bool:
     option = {
         "verify_certificate": ["--no-verify"], "ca_certificates": ["--ca-file", str(authorities)],
     }.get(case.field, [f"--{case.field.replace('_', '-')}", str(value)])  # fmt: skip
-    secret = {"absent": ([], ""), "null": (["--no-password"], ""), "empty": (["--password-stdin"], ""),
-              "mask": (["--password-stdin"], "*" * 10), "right": (["--password-stdin"], PASSWORD)}[case.form]  # fmt: skip
+    secret = {
+        "absent": ([], ""), "null": (["--no-password"], ""), "empty": (["--password-stdin"], ""),
+        "mask": (["--password-stdin"], "*" * 10), "right": (["--password-stdin"], PASSWORD),
+    }[case.form]  # fmt: skip
     if case.form == "right" and (case.login == "sign-in" or case.field == "token_grant"):
         file = tmp / "secrets.json"  # stdin can be read once
         file.write_text(json.dumps({"password": PASSWORD, "refresh_token": REFRESH}))

@@ -17,7 +17,7 @@ from postroom.store.queue.claim import Claiming
 from postroom.store.schema import lane as lanes
 from postroom.worker.loop import Worker
 from smtp.conftest import PASSWORD, loopback
-from store.room import Lane, Room
+from store.room import VAULT, Lane, Room
 
 PATIENT = Timeouts(connect=20, reply=20, dot=20, attempt=60)
 
@@ -90,7 +90,7 @@ def route_of(timeouts: Timeouts = PATIENT) -> Callable[[StoredProfile], Route]:
 async def shift(room: Room, timeouts: Timeouts = PATIENT, dice: float = 0.0) -> AsyncIterator[Shift]:
     """`dice` 0 is the shortest of all waits."""
     rounds: Any = Rounds(room.database)
-    worker = Worker(rounds, route_of(timeouts), lease=600, clock=lambda: room.now, dice=lambda: dice)
+    worker = Worker(rounds, VAULT, route_of(timeouts), lease=600, clock=lambda: room.now, dice=lambda: dice)
     running = asyncio.create_task(worker.run())
     try:
         yield Shift(room, worker, rounds)

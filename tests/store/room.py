@@ -26,7 +26,9 @@ from postroom.store.queue.seats import seater
 from postroom.store.queue.settle import Record, Settlement, settle
 from postroom.store.schema import lane as lanes
 from postroom.store.schema import queue
+from postroom.store.vault import Vault
 
+VAULT = Vault(bytes(range(32)))
 NOW = 1_700_000_000 * SECOND
 DAY = 86_400 * SECOND
 LEASE = 60 * SECOND
@@ -63,7 +65,7 @@ class Room:
 
     def __post_init__(self) -> None:
         self.database = Database.open(self.url, data_dir=self.data_dir, clock=self.clock)
-        self.take_in = accepter(self.clock)
+        self.take_in = accepter(self.clock, VAULT)
         self._claim = claimer(self.clock)
         self._mark = doubter(self.clock)
         self._renew = renewer(self.clock, LEASE)

@@ -12,7 +12,7 @@ from postroom.store.caught import NewCaught
 from postroom.store.ids import new_id
 from postroom.store.messages import MessageRead, Search
 
-from .room import NOW, Lane, Room
+from .room import NOW, VAULT, Lane, Room
 
 
 async def page(room: Room, lane: Lane, **wanted: object) -> list[MessageRead]:
@@ -115,9 +115,10 @@ async def box(room: Room, tenant_id: int) -> list[str]:
 
 async def test_a_caught_mail_goes_to_the_tenant_that_sent_it(room: Room) -> None:
     first, second = await room.lanes(2)
+    keep = caught.keeper(VAULT)
     sent = [await room.accept(each) for each in (first, second)]
     async with room.one_commit():
-        kept = [room.database.fold(caught.keep, mail(each)) for each in (*sent[::-1], None, new_id(NOW))]
+        kept = [room.database.fold(keep, mail(each)) for each in (*sent[::-1], None, new_id(NOW))]
     from_second, from_first, from_nobody, from_elsewhere = await asyncio.gather(*kept)
     assert await box(room, second.tenant_id) == [from_second]
     assert set(await box(room, first.tenant_id)) == {from_first, from_nobody, from_elsewhere}
@@ -125,12 +126,12 @@ async def test_a_caught_mail_goes_to_the_tenant_that_sent_it(room: Room) -> None
 
 async def test_a_caught_mail_is_shown_to_its_tenant_alone(room: Room) -> None:
     first, second = await room.lanes(2)
-    kept = await room.database.fold(caught.keep, mail(await room.accept(first)))
-    shown = await room.database.read(lambda c: caught.get(c, first.tenant_id, kept))
+    kept = await room.database.fold(caught.keeper(VAULT), mail(await room.accept(first)))
+    shown = await room.database.read(lambda c: caught.get(c, VAULT, first.tenant_id, kept))
     assert (shown.recipients, shown.subject) == (("one@good.example",), "Hello")
     assert shown.content is not None
     with pytest.raises(NotFound):
-        await room.database.read(lambda c: caught.get(c, second.tenant_id, kept))
+        await room.database.read(lambda c: caught.get(c, VAULT, second.tenant_id, kept))
     assert await room.database.write(lambda c: caught.empty(c, second.tenant_id)) == 0
     assert await room.database.write(lambda c: caught.empty(c, first.tenant_id)) == 1
 
@@ -139,8 +140,8 @@ async def test_the_sandbox_keeps_the_newest_of_each_tenant(room: Room, monkeypat
     monkeypatch.setattr(caught, "MOST_KEPT", 3)
     first, second = await room.lanes(2)
     ours = await room.accept(second)
-    kept = [await room.database.fold(caught.keep, mail(None, NOW + n * 1_000_000)) for n in range(5)]
-    theirs = await room.database.fold(caught.keep, mail(ours))
+    kept = [await room.database.fold(caught.keeper(VAULT), mail(None, NOW + n * 1_000_000)) for n in range(5)]
+    theirs = await room.database.fold(caught.keeper(VAULT), mail(ours))
 
     def prune(connection: Connection) -> int:
         return caught.prune(connection)

@@ -14,7 +14,7 @@ from postroom.store.queue.claim import SPARE_LEASE, contents, recover
 from postroom.store.queue.settle import Settlement, settle
 from postroom.store.schema import body, delivery, idempotency, message, transcript
 
-from .room import DAY, LEASE, Room, ids, record
+from .room import DAY, LEASE, VAULT, Room, ids, record
 
 LIFE = 5 * DAY
 
@@ -36,7 +36,7 @@ async def test_accepted_mail_is_there_to_be_read_and_claimed(room: Room) -> None
     assert await room.states(lane, message_id) == [State.WAITING, State.WAITING, State.FILTERED]
     claims = await room.claim()
     assert [each.recipient for each in claims] == ["one@good.example", "two@good.example"]
-    found = await room.database.read(lambda connection: contents(connection, [message_id]))
+    found = await room.database.read(lambda connection: contents(connection, VAULT, [message_id]))
     assert found == {message_id: ("post@company.example", b"Subject: Hello\r\n\r\nHello.\r\n", REPORTS)}
 
 

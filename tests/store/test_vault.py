@@ -13,7 +13,8 @@ from postroom.actions.first_start import settle_in
 from postroom.domain.problems import Invalid, Unavailable
 from postroom.domain.secret import Secret
 from postroom.store import facts, keys, profiles, tenants
-from postroom.store.vault import KEY_OCTETS, Vault, vault_from
+from postroom.store.key_ring import vault_from
+from postroom.store.vault import KEY_OCTETS, Vault
 
 from .room import Room
 
@@ -73,18 +74,18 @@ def test_keys_for_other_purposes_have_nothing_in_common() -> None:
 
 
 def test_the_first_start_makes_a_key_that_only_its_owner_can_read(tmp_path: Path) -> None:
-    made = vault_from(None, tmp_path / "new")
+    made, _ = vault_from(None, tmp_path / "new")
     path = tmp_path / "new" / "vault.key"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert len(base64.b64decode(path.read_text())) == KEY_OCTETS
-    assert vault_from(None, tmp_path / "new").key_id == made.key_id
-    assert vault_from(None, tmp_path / "other").key_id != made.key_id
+    assert vault_from(None, tmp_path / "new")[0].key_id == made.key_id
+    assert vault_from(None, tmp_path / "other")[0].key_id != made.key_id
 
 
 def test_a_configured_key_comes_before_the_file(tmp_path: Path) -> None:
     text = base64.b64encode(bytes(range(32))).decode()
-    assert vault_from(Secret(f" {text}\n"), tmp_path).key_id == OURS.key_id
+    assert vault_from(Secret(f" {text}\n"), tmp_path)[0].key_id == OURS.key_id
     assert not (tmp_path / "vault.key").exists()
 
 

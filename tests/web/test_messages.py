@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from postroom.store import messages
 from postroom.web import bodies
 from serving import House
 
@@ -187,7 +186,7 @@ async def test_a_picture_in_the_html_is_kept_where_the_html_finds_it(house: Hous
     logo = {"filename": "logo.png", "content_type": "image/png", "content": "iVBORw==", "content_id": "logo.png"}
     body = MAIL | {"html": '<img src="cid:logo.png">', "attachments": [logo]}
     message = (await send(house, body)).json()["id"]
-    content = await house.postroom.database.read(lambda connection: messages.content(connection, message))
+    content = await house.content(message)
     assert content is not None
     assert b"Content-Type: multipart/related" in content
     assert b"Content-ID: <logo.png>" in content

@@ -31,7 +31,7 @@ def route_of(stored: StoredProfile) -> Route:
 async def at_work(
     house: House, routes: Callable[[StoredProfile], Route] = route_of, **settings: int
 ) -> AsyncIterator[Worker]:
-    worker = Worker(house.postroom.database, routes, lease=60, **settings)
+    worker = Worker(house.postroom.database, house.postroom.vault, routes, lease=60, **settings)
     running = asyncio.create_task(worker.run())
     try:
         yield worker

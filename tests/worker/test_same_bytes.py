@@ -12,7 +12,6 @@ import pytest
 
 from postroom.smtp.reach import Reach
 from postroom.smtp.route import Route
-from postroom.store import messages
 from postroom.worker.loop import Worker
 from serving import House, a_house
 from smtp.recorder import a_recorder, unstuffed
@@ -24,7 +23,10 @@ AN_HOUR_AGO = time.time_ns() // 1000 - 3_600_000_000
 @asynccontextmanager
 async def at_work(house: House) -> AsyncIterator[None]:
     worker = Worker(
-        house.postroom.database, lambda stored: Route(stored.settings, None, Reach(), "worker.test"), lease=60
+        house.postroom.database,
+        house.postroom.vault,
+        lambda stored: Route(stored.settings, None, Reach(), "worker.test"),
+        lease=60,
     )
     running = asyncio.create_task(worker.run())
     try:
@@ -51,7 +53,7 @@ async def test_each_try_sends_the_bytes_that_were_accepted(tmp_path: Path, monke
         mail = {"to": ["r@d.example"], "subject": "x", "text": ".\nx", "html": "x"}
         answer = await house.client.post("/v1/messages", json=mail, headers=house.admin)
         message = answer.json()["id"]
-        accepted = await house.postroom.database.read(lambda connection: messages.content(connection, message))
+        accepted = await house.content(message)
         async with at_work(house):
             for tries in (1, 2, 3):
                 await until(lambda tries=tries: len(relay.contents) == tries, f"try {tries}")

@@ -3,6 +3,8 @@ somewhere a newcomer can see it."""
 
 from sqlalchemy import Connection
 
+from postroom import log
+from postroom.actions.vault import FACT, remember
 from postroom.domain.access import EVERYTHING, Caller
 from postroom.domain.problems import Invalid
 from postroom.domain.profile import Profile
@@ -55,14 +57,20 @@ def _settle_in(
 
 
 def _check_vault(connection: Connection, vault: Vault) -> None:
-    """A wrong vault key is found at the start, not when the first mail should go out."""
-    known = facts.remember(connection, "vault key", vault.key_id)
-    if known != vault.key_id:
+    """A wrong vault key is found at the start, not when the first mail should go out. One of several that is missing
+    blocks what it sealed, and nothing else."""
+    known = (facts.recall(connection, FACT) or vault.key_id).split()
+    missing = [each for each in known if each not in vault.key_ids]
+    if len(missing) == len(known) and not vault.lost.issuperset(missing):
         raise Invalid(
             "POSTROOM_VAULT_KEY",
-            f"The vault key ({vault.key_id}) is not the one that this database's secrets were sealed with ({known}). "
-            "Restore data/vault.key or POSTROOM_VAULT_KEY.",
+            f"The vault key ({' '.join(vault.key_ids)}) is not the one that this database's secrets were sealed with "
+            f"({' '.join(known)}). Restore data/vault.key or POSTROOM_VAULT_KEY; if it is lost for good, add "
+            f"{' '.join(f'lost:{each}' for each in missing)} to the keys there, and enter every secret again.",
         )
+    remember(connection, vault)
+    if missing:
+        log.vault_keys_missing(missing, list(vault.key_ids))
 
 
 def _first_tenant(connection: Connection, sandbox: tuple[str, int] | None, now: int) -> None:

@@ -24,6 +24,7 @@ from postroom.store import audit, keys, tenants
 from postroom.store.database import Database
 from postroom.store.keys import Key, Use
 from postroom.store.remembered import MOST, Remembered
+from postroom.store.vault import Vault
 
 __all__ = ["TOKEN_LIFE", "Keys"]
 
@@ -44,11 +45,11 @@ class Keys:
     """`operator_key`: a credential of this process alone, for the command line on the same data directory."""
 
     def __init__(
-        self, database: Database, token_key: bytes, operator_key: Secret, gate: Gate,
+        self, database: Database, vault: Vault, operator_key: Secret, gate: Gate,
         clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self._database = database
-        self._tokens = Tokens(token_key, clock)
+        self._tokens = Tokens(vault, clock)
         self._operator = keys.digest(operator_key)
         self._rates, self._issuer = gate.rates, gate.issuer
         self._clock = clock

@@ -19,7 +19,7 @@ from postroom.domain.profile import Profile
 from postroom.domain.recipients import recipient_filter
 from postroom.domain.tenant import Tenant
 from postroom.smtp.compose import compose
-from postroom.store import audit, messages, profiles
+from postroom.store import audit, bodies, messages, profiles
 from postroom.store.database import Database, fulfil
 from postroom.store.ids import new_id
 from postroom.store.messages import MessageRead, Search
@@ -35,6 +35,7 @@ from postroom.store.queue.accept import (
     accepter,
 )  # fmt: skip
 from postroom.store.remembered import Remembered
+from postroom.store.vault import Vault
 
 LARGE = 100_000  # characters and octets from which composing leaves the event loop
 LONGEST_IDEMPOTENCY_KEY = 255
@@ -60,10 +61,12 @@ class LocalWorker(Protocol):
 class Mail:
     """Takes mail in and looks after it."""
 
-    def __init__(self, database: Database, worker: LocalWorker, clock: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self, database: Database, vault: Vault, worker: LocalWorker, clock: Callable[[], int] | None = None
+    ) -> None:
         self._database = database
         self._worker = worker
-        self._keep = accepter(database.now)
+        self._keep = accepter(database.now, vault)
         self.accepted = 0  # messages since the start, replays not counted
         self._clock = clock or (lambda: time.time_ns() // 1000)
         self._profiles: Remembered[tuple[int, int | None], StoredProfile | None] = Remembered(self._look_up)
@@ -162,7 +165,7 @@ class Mail:
 
     def _lane_of(self, connection: Connection, tenant: Tenant, message_id: str, now: int) -> int:
         read = messages.get(connection, tenant.id, message_id, now)
-        if messages.content(connection, message_id) is None:
+        if not bodies.is_kept(connection, message_id):
             raise Conflict("The message's content is no longer kept, so it can't be sent again.")
         try:
             return profiles.get(connection, tenant.id, read.profile_id).lane

@@ -9,14 +9,15 @@ from sqlalchemy import Connection
 from postroom import log
 from postroom.actions.failover import check_failover
 from postroom.actions.sign_ins import GivenSignIn, SignIns, digest
+from postroom.actions.stored_secrets import StoredSecrets
 from postroom.domain.access import Caller, Permission
 from postroom.domain.destination import Secrets, destination, keep_or_replace_secrets
-from postroom.domain.problems import Conflict
-from postroom.domain.profile import KEEP, SECRET_FIELDS, Patch, Profile, apply, changed_fields
+from postroom.domain.problems import Conflict, SecretLost
+from postroom.domain.profile import KEEP, Patch, Profile, apply, changed_fields
 from postroom.domain.secret import Secret
 from postroom.domain.tenant import Tenant
 from postroom.domain.text import one_line
-from postroom.smtp.check import Step, check
+from postroom.smtp.check import Step, check, failed_at_once
 from postroom.smtp.route import Route, Timeouts
 from postroom.smtp.sign_in import SignIn
 from postroom.store import audit, profiles, sign_ins
@@ -24,6 +25,7 @@ from postroom.store.database import Database
 from postroom.store.profiles import Author, StoredProfile
 from postroom.store.queue import breaker
 from postroom.store.queue.lanes import waiting_in
+from postroom.store.references import References
 from postroom.store.vault import Vault
 
 Change = Callable[[StoredProfile | None], Patch]
@@ -36,11 +38,13 @@ class Profiles:
     installation's own settings, which a tenant can go back to."""
 
     def __init__(
-        self, database: Database, vault: Vault, route_with: RouteWith, changed: Callable[[], None],
-        fallback: Profile | None = None,
+        self, database: Database, vault: Vault, references: References, route_with: RouteWith,
+        changed: Callable[[], None], fallback: Profile | None = None,
     ) -> None:  # fmt: skip
         self._database = database
         self._vault = vault
+        self._references = references
+        self._secrets = StoredSecrets(vault)
         self._sign_ins = SignIns(database, vault)
         self._route_with = route_with
         self._changed = changed
@@ -53,7 +57,8 @@ class Profiles:
     async def show(self, caller: Caller, tenant: Tenant, profile_id: int | None = None) -> StoredProfile:
         """One profile, or the default one. Raises NotFound."""
         caller.require(Permission.SETTINGS_READ)
-        return await self._database.read(lambda connection: profiles.get(connection, tenant.id, profile_id))
+        get = self._database.read(lambda connection: profiles.get(connection, tenant.id, profile_id))
+        return self._secrets.seen(await get)
 
     async def find(self, caller: Caller, tenant: Tenant, profile_id: int | None = None) -> StoredProfile | None:
         """One profile, or the default one; None where there are no settings yet. Raises NotFound for an unknown id."""
@@ -67,7 +72,8 @@ class Profiles:
 
     async def every(self, caller: Caller, tenant: Tenant) -> list[StoredProfile]:
         caller.require(Permission.SETTINGS_READ)
-        return await self._database.read(lambda connection: profiles.every(connection, tenant.id))
+        found = await self._database.read(lambda connection: profiles.every(connection, tenant.id))
+        return [self._secrets.seen(each) for each in found]
 
     async def save(
         self, caller: Caller, tenant: Tenant, profile_id: int | None, change: Change, *,
@@ -142,7 +148,10 @@ class Profiles:
         """The staged test of the stored settings, step by step as it happens; sends nothing."""
         caller.require(Permission.SETTINGS_CHECK)
         stored = await self._database.read(lambda connection: profiles.get(connection, tenant.id, profile_id))
-        route = replace(self._stored_route(stored), timeouts=FOR_A_CHECK)
+        try:
+            route = replace(self._stored_route(stored), timeouts=FOR_A_CHECK)
+        except SecretLost as lost:
+            return failed_at_once("settings.secret_lost", lost.message)
         return self._checked(tenant, stored.id, route, recipient)
 
     async def _checked(
@@ -160,7 +169,7 @@ class Profiles:
 
         def step(connection: Connection) -> None:
             stored = profiles.find(connection, tenant.id, profile_id)
-            same = stored is not None and (stored.settings, self._secrets_of(stored).password) == (
+            same = stored is not None and (stored.settings, self._secrets.of(stored).password) == (
                 route.profile,
                 route.password,
             )
@@ -207,16 +216,16 @@ class Profiles:
                 return self._stored_route(profiles.get(connection, tenant.id, profile_id))
             find = profiles.find if profile_id is None else profiles.get
             before = find(connection, tenant.id, profile_id)
-            new, secrets = self._after(before, change(before), clear_if_moved)
+            new, secrets = self._after(caller, before, change(before), clear_if_moved)
             return self._route_with(new, secrets.password, self._sign_in_with(before, new, secrets))
 
         return await self._database.read(settle)
 
     def _stored_route(self, stored: StoredProfile) -> Route:
-        return self._route_with(stored.settings, self._secrets_of(stored).password, self._sign_ins.of(stored))
+        return self._route_with(stored.settings, self._secrets.of(stored).password, self._sign_ins.of(stored))
 
     def _sign_in_with(self, before: StoredProfile | None, new: Profile, secrets: Secrets) -> SignIn | None:
-        unchanged = secrets.refresh_token == self._secrets_of(before).refresh_token
+        unchanged = "refresh_token" not in self._secrets.changed(before, secrets)
         if before is not None and unchanged and _same_destination(before, new):
             return self._sign_ins.of(before)
         return GivenSignIn(secrets.refresh_token) if secrets.refresh_token is not None else None
@@ -242,12 +251,9 @@ class Profiles:
         self, connection: Connection, caller: Caller, tenant: Tenant, before: StoredProfile | None, patch: Patch,
         dialect: str, name: str = "default", clear_if_moved: bool = False,
     ) -> StoredProfile:  # fmt: skip
-        old, old_secrets = before.settings if before else None, self._secrets_of(before)
-        new, secrets = self._after(before, patch, clear_if_moved)
-        changes: dict[str, Any] = dict(changed_fields(old, new))
-        for field in SECRET_FIELDS:
-            if getattr(secrets, field) != getattr(old_secrets, field):
-                changes[field] = "changed" if getattr(secrets, field) else "cleared"
+        old = before.settings if before else None
+        new, secrets = self._after(caller, before, patch, clear_if_moved)
+        changes: dict[str, Any] = {**changed_fields(old, new), **self._secrets.changed(before, secrets)}
         if before is not None and not changes:
             breaker.end_rest(connection, before.lane)  # perhaps it is the relay that was mended
             return profiles.get(connection, tenant.id, before.id)
@@ -255,13 +261,19 @@ class Profiles:
             check_failover(connection, tenant.id, before.id if before else None, new.failover)
         return self._revise(connection, caller, tenant, before, new, secrets, changes, dialect, name)
 
-    def _after(self, before: StoredProfile | None, patch: Patch, clear_if_moved: bool) -> tuple[Profile, Secrets]:
+    def _after(
+        self, caller: Caller, before: StoredProfile | None, patch: Patch, clear_if_moved: bool
+    ) -> tuple[Profile, Secrets]:
         """Settings and secrets after a change."""
         old = before.settings if before else None
         new = apply(old, patch)
-        if _same_destination(before, new) and _is_what_was_entered(before, patch):
+        known = _same_destination(before, new) and _is_what_was_entered(before, patch)
+        if known and not self._secrets.is_lost(before, "refresh_token"):
             patch = replace(patch, refresh_token=KEEP)
-        return new, keep_or_replace_secrets(old, new, patch, self._secrets_of(before), clear_if_moved=clear_if_moved)
+        if isinstance(patch.password, Secret):
+            self._references.check(patch.password, by_operator=caller.is_installation_wide)
+        stored = self._secrets.to_change(before, patch)
+        return new, keep_or_replace_secrets(old, new, patch, stored, clear_if_moved=clear_if_moved)
 
     def _revise(
         self, connection: Connection, caller: Caller, tenant: Tenant, before: StoredProfile | None, new: Profile,
@@ -291,15 +303,6 @@ class Profiles:
             return None
         sealed = self._vault.seal(token, sign_ins.place(tenant.id, profile_id))
         return sign_ins.add(connection, sealed, digest(token), now=self._database.now(connection))
-
-    def _secrets_of(self, stored: StoredProfile | None) -> Secrets:
-        if stored is None:
-            return Secrets()
-        password, sign_in = stored.sealed_password, stored.sign_in
-        return Secrets(
-            self._vault.open(password, profiles.place(stored.tenant_id, stored.id)) if password is not None else None,
-            self._vault.open(sign_in.sealed, sign_ins.place(stored.tenant_id, stored.id)) if sign_in else None,
-        )
 
     def _note(
         self, connection: Connection, caller: Caller, tenant: Tenant, action: str, profile_id: int,

@@ -11,6 +11,7 @@ from postroom.actions.sandbox import SandboxMail
 from postroom.actions.status import Status
 from postroom.actions.tenants import Tenants
 from postroom.actions.trials import Trials
+from postroom.actions.vault import VaultKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +25,4 @@ class Room:
     sandbox: SandboxMail
     status: Status
     audit: Audit
+    vault: VaultKeys

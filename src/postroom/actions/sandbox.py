@@ -5,11 +5,13 @@ from postroom.domain.tenant import Tenant
 from postroom.store import caught
 from postroom.store.caught import CaughtRead
 from postroom.store.database import Database
+from postroom.store.vault import Vault
 
 
 class SandboxMail:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
+        self._vault = vault
 
     async def every(self, caller: Caller, tenant: Tenant, before: str | None, limit: int) -> list[CaughtRead]:
         caller.require(Permission.MAIL_READ)
@@ -18,7 +20,7 @@ class SandboxMail:
     async def show(self, caller: Caller, tenant: Tenant, caught_id: str) -> CaughtRead:
         """Raises NotFound."""
         caller.require(Permission.MAIL_READ)
-        return await self._database.read(lambda connection: caught.get(connection, tenant.id, caught_id))
+        return await self._database.read(lambda connection: caught.get(connection, self._vault, tenant.id, caught_id))
 
     async def empty(self, caller: Caller, tenant: Tenant) -> int:
         caller.require(Permission.MAIL_MANAGE)

@@ -25,7 +25,11 @@ class SignIns:
         self._vault = vault
 
     def of(self, stored: StoredProfile) -> SignIn | None:
-        return _Kept(self._database, self._vault, stored, stored.sign_in.id) if stored.sign_in is not None else None
+        """Raises SecretLost now rather than when a token is asked for."""
+        if stored.sign_in is None:
+            return None
+        self._vault.open(stored.sign_in.sealed, sign_ins.place(stored.tenant_id, stored.id))
+        return _Kept(self._database, self._vault, stored, stored.sign_in.id)
 
 
 @dataclass(frozen=True, slots=True)

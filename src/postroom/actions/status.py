@@ -4,11 +4,13 @@ import time
 from dataclasses import dataclass
 
 from postroom.actions.mail import Mail
+from postroom.actions.stored_secrets import StoredSecrets
 from postroom.domain.access import Caller, Permission
 from postroom.domain.problems import Denied
 from postroom.store import profiles
 from postroom.store.database import Database
 from postroom.store.profiles import StoredProfile
+from postroom.store.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,9 @@ class Figures:
 
 
 class Status:
-    def __init__(self, database: Database, mail: Mail) -> None:
+    def __init__(self, database: Database, vault: Vault, mail: Mail) -> None:
         self._database = database
+        self._vault = vault
         self._mail = mail
         self._since = time.time_ns() // 1000
 
@@ -33,5 +36,7 @@ class Status:
         caller.require(Permission.MAIL_READ)
         if not caller.is_installation_wide:
             raise Denied("Only a key of the whole installation can see how all of it is doing.")
-        trouble = tuple(await self._database.read(profiles.in_trouble))
+        here, secrets = self._vault.key_ids, StoredSecrets(self._vault)
+        found = await self._database.read(lambda connection: profiles.in_trouble(connection, here))
+        trouble = tuple((slug, secrets.seen(stored)) for slug, stored in found)
         return Figures(self._since, self._mail.accepted, self._database.commits, trouble)

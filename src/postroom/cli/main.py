@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from postroom import __version__
-from postroom.cli import audit, check, exits, key, messages, output, profile, sandbox, send, serve, tenant
+from postroom.cli import audit, check, exits, key, messages, output, profile, sandbox, send, serve, tenant, vault
 from postroom.cli.invocation import AsJson, Invocation
 from postroom.cli.wiring import Wiring
 from postroom.domain.problems import Problem
@@ -16,7 +16,7 @@ HELP = """Outgoing-mail settings and mail: set, check, send, look up.
 
 Commands speak to POSTROOM_URL with POSTROOM_KEY where that is set, else to the server that runs on POSTROOM_DATA_DIR,
 else work on that directory in place."""
-NOUNS = (tenant, key, profile, messages, sandbox, audit)
+NOUNS = (tenant, key, profile, messages, sandbox, audit, vault)
 VERBS = (serve.serve, serve.worker, send.send, check.check)
 
 

@@ -12,6 +12,7 @@
      ├─ TooLarge         more than is taken in one request
      ├─ TooMany          more requests than are taken in this time: wait
      └─ Unavailable      ours to fix: try again later
+         └─ SecretLost   what is stored sealed can't be opened
 
 Each edge (native API, each dialect, the CLI) translates this tree once. A message is one sentence for an
 administrator: what is wrong, and what to do. It never holds a secret or echoes a value that could be one.
@@ -106,3 +107,9 @@ class Unavailable(Problem):
     def __init__(self, message: str, retry_after: int = 5) -> None:
         super().__init__(message)
         self.retry_after = retry_after  # seconds
+
+
+class SecretLost(Unavailable):
+    """Sealed with a key that is not here, or moved from where it belongs. Never the same as "there is none"."""
+
+    code = "secret_lost"

@@ -8,6 +8,8 @@ ADVICE: Final[Mapping[str, str]] = MappingProxyType(
     {
         "settings.no_password": "Enter the relay's password (with OAuth 2, the client's secret), or switch login off.",
         "settings.no_refresh_token": "Sign in at the provider, and enter the refresh token that it gives.",
+        "settings.secret_lost": "Restore the vault key that is named, or enter the secret again.",
+        "settings.reference": "Look whether the operator allows the reference, and whether what it names is there.",
         "settings.unusable": "Restore the vault key, or enter the secret again.",
         "settings.no_sender": "Set the sender's address in the profile.",
         "settings.ca_unreadable": "Paste the authority's certificates as PEM text (-----BEGIN CERTIFICATE-----).",

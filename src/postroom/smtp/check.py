@@ -14,6 +14,7 @@ from postroom.domain.delivery import Stage
 from postroom.domain.message import Envelope
 from postroom.domain.profile import Profile
 from postroom.smtp import verdict
+from postroom.smtp.advice import advice_on
 from postroom.smtp.attempt import Job
 from postroom.smtp.capabilities import Capabilities
 from postroom.smtp.command import Unsendable, path
@@ -50,6 +51,11 @@ async def check(route: Route, *, recipient: str | None = None) -> AsyncIterator[
     finally:
         climb.cancel()
         await asyncio.gather(climb, return_exceptions=True)
+
+
+async def failed_at_once(code: str, message: str) -> AsyncIterator[Step]:
+    """The ladder of settings that can't even be put together."""
+    yield Step(Stage.SETTINGS, "failed", code, message, advice_on(code), NO_DETAIL, 0.0)
 
 
 class _Ladder:

@@ -30,7 +30,6 @@ class Protocol(Lockstep):
     def __init__(self) -> None:
         super().__init__()
         self.replies = 0  # heard so far
-        self.secrets: tuple[bytes, ...] = ()  # a relay may repeat them at any time: taken out of all that it says
         self.body_due: Transaction | None = None  # has its 354; its content is for the driver to write
         self._unsaid: deque[Commands] = deque()
         self._awaited: deque[Transaction] = deque()

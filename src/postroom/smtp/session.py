@@ -90,6 +90,10 @@ class Session:
         return failure
 
     async def _open(self) -> Failure | None:
+        route = self._route.fresh()
+        if isinstance(route, Failure):
+            return route
+        self._route = route
         connection = tls.unreadable_authorities(self._route.profile) or await connect(self._route, self._tell)
         if isinstance(connection, Failure):
             return connection

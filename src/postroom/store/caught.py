@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select
 from postroom.domain.problems import NotFound
 from postroom.store.ids import new_id
 from postroom.store.schema import caught, message, tenant
+from postroom.store.vault import Vault
 
 MOST_KEPT = 5_000  # per tenant; pruned by a chore
 
@@ -38,13 +39,21 @@ class CaughtRead:
     content: bytes | None
 
 
-def keep(connection: Connection, mails: Sequence[NewCaught]) -> list[str | Exception]:
-    """A batch. A mail that Postroom sent itself goes to its tenant's box, any other to the first tenant's."""
+KIND = "caught"
+
+
+def keeper(vault: Vault) -> Callable[[Connection, Sequence[NewCaught]], list[str | Exception]]:
+    """The batch that keeps mails, sealed. One that Postroom sent itself goes to its tenant's box, any other to the
+    first tenant's."""
+    return lambda connection, mails: _keep(connection, vault, mails)
+
+
+def _keep(connection: Connection, vault: Vault, mails: Sequence[NewCaught]) -> list[str | Exception]:
     senders = [_message_id(mail.content) for mail in mails]
     known = select(message.c.id, message.c.tenant_id).where(message.c.id.in_([each for each in senders if each]))
     owners = {row.id: row.tenant_id for row in connection.execute(known)}
     first = connection.execute(select(func.min(tenant.c.id))).scalar_one()
-    rows = [_row(mail, owners.get(sender or "", first)) for mail, sender in zip(mails, senders, strict=True)]
+    rows = [_row(vault, mail, owners.get(sender or "", first)) for mail, sender in zip(mails, senders, strict=True)]
     connection.execute(insert(caught), rows)
     return [str(row["id"]) for row in rows]
 
@@ -57,13 +66,13 @@ def page(connection: Connection, tenant_id: int, before: str | None, limit: int)
     return [_read(row, None) for row in connection.execute(found)]
 
 
-def get(connection: Connection, tenant_id: int, caught_id: str) -> CaughtRead:
-    """Raises NotFound."""
+def get(connection: Connection, vault: Vault, tenant_id: int, caught_id: str) -> CaughtRead:
+    """Raises NotFound, SecretLost."""
     ours = select(caught).where(caught.c.id == caught_id, caught.c.tenant_id == tenant_id)
     row = connection.execute(ours).one_or_none()
     if row is None:
         raise NotFound("There is no such mail in the sandbox.")
-    return _read(row, row.content)
+    return _read(row, vault.open_content(row.content, tenant_id, KIND, row.id))
 
 
 def empty(connection: Connection, tenant_id: int) -> int:
@@ -89,11 +98,12 @@ def _message_id(content: bytes) -> str | None:
     return found[1].decode() if found else None
 
 
-def _row(mail: NewCaught, tenant_id: int) -> dict[str, object]:
+def _row(vault: Vault, mail: NewCaught, tenant_id: int) -> dict[str, object]:
+    caught_id = new_id(mail.received_at)
     return {
-        "id": new_id(mail.received_at), "tenant_id": tenant_id, "received_at": mail.received_at,
+        "id": caught_id, "tenant_id": tenant_id, "received_at": mail.received_at,
         "envelope_sender": mail.envelope_sender, "recipients": json.dumps(mail.recipients),
-        "subject": mail.subject, "content": mail.content,
+        "subject": mail.subject, "content": vault.seal_content(mail.content, tenant_id, KIND, caught_id),
     }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Single facts about the installation."""
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select, text, update
 
 from postroom.store.schema import fact
 
@@ -15,3 +15,8 @@ def remember(connection: Connection, name: str, value: str) -> str:
     statement = text("INSERT INTO fact (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING")
     connection.execute(statement, {"name": name, "value": value})
     return recall(connection, name) or value
+
+
+def change(connection: Connection, name: str, value: str) -> None:
+    """Of the few facts that do change."""
+    connection.execute(update(fact).where(fact.c.name == name).values(value=value))

@@ -99,11 +99,6 @@ def get(connection: Connection, tenant_id: int, message_id: str, now: int) -> Me
     return _read_message(row, deliveries.get(message_id, ()))
 
 
-def content(connection: Connection, message_id: str) -> bytes | None:
-    """The bytes as they are sent; None when they are no longer kept."""
-    return connection.execute(select(body.c.content).where(body.c.message_id == message_id)).scalar()
-
-
 def _found(tenant_id: int, search: Search) -> Select[Any]:
     found = _MESSAGE.where(message.c.tenant_id == tenant_id).order_by(message.c.id.desc()).limit(search.limit)
     if search.before is not None:

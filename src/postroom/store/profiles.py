@@ -1,12 +1,13 @@
 """Profiles and their revisions. A revision is never changed; the profile row says which one is in force."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from postroom.domain.delivery import SECOND
 from postroom.domain.problems import NotFound, Stale
@@ -187,10 +188,15 @@ def failing_over_to(connection: Connection, tenant_id: int, profile_id: int) -> 
     return [each for each in every(connection, tenant_id) if each.settings.failover == profile_id]
 
 
-def in_trouble(connection: Connection) -> list[tuple[str, StoredProfile]]:
-    """Every profile whose mail waits for something that a person could mend, with its tenant's slug."""
+def in_trouble(connection: Connection, vault_keys: Sequence[str]) -> list[tuple[str, StoredProfile]]:
+    """Every profile whose mail waits for something that a person could mend, with its tenant's slug. `vault_keys` are
+    the ids of those that are here: what is sealed with another can't be opened."""
+    lost = [
+        column.is_not(None) & func.substr(column, 1, 8).not_in(vault_keys)
+        for column in (revision.c.sealed_password, sign_in.c.sealed)
+    ]
     wrong = _STANDING.add_columns(tenant.c.slug).join(tenant, tenant.c.id == profile.c.tenant_id)
-    rows = connection.execute(wrong.where(lane.c.trouble.is_not(None) | lane.c.paused_at.is_not(None)))
+    rows = connection.execute(wrong.where(or_(lane.c.trouble.is_not(None), lane.c.paused_at.is_not(None), *lost)))
     return [(row.slug, _read(row)) for row in rows]
 
 

@@ -19,13 +19,13 @@ from postroom.actions.room import Room
 from postroom.dialects import ALL
 from postroom.domain.problems import Invalid, NoRoute, Problem
 from postroom.web import bodies, dialects, openapi, problems
-from postroom.web.api import audit, conversion, keys, messages, profiles, revisions, sandbox, status, tenants
+from postroom.web.api import audit, conversion, keys, messages, profiles, revisions, sandbox, status, tenants, vault
 from postroom.web.api.models import ProblemOut
 from postroom.web.callers import Surroundings
 from postroom.web.pages import sandbox as pages
 from postroom.web.territories import Territories
 
-_NATIVE = (profiles, messages, keys, tenants)
+_NATIVE = (profiles, messages, keys, tenants, vault)
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemOut, "content": {"application/problem+json": {}}}
     for status in (400, 401, 403, 404, 409, 412, 413, 429, 500, 503)

@@ -26,7 +26,7 @@ from postroom.domain.delivery import (
     waits_for_the_lane,
 )  # fmt: skip
 from postroom.domain.message import Envelope
-from postroom.domain.problems import Problem
+from postroom.domain.problems import Problem, SecretLost
 from postroom.smtp.attempt import Answer, Attempt
 from postroom.store.database import Database
 from postroom.store.profiles import StoredProfile
@@ -85,12 +85,20 @@ class Delivering:
     # --- attempt
 
     def consider(
-        self, parcel: Parcel, own: StoredProfile | None, stored: StoredProfile | None, kept: Kept | None
+        self,
+        parcel: Parcel,
+        own: StoredProfile | None,
+        stored: StoredProfile | None,
+        kept: Kept | SecretLost | None,
     ) -> None:
         """Settle what needs no attempt; try the rest. `stored` is the profile that it goes through, `own` its own."""
         with self._letting_go(parcel):
             if own is None or stored is None or kept is None:
                 self._settle_untried(parcel, Finish(State.HELD), "Its profile or its content is no longer there.")
+                return
+            if isinstance(kept, SecretLost):  # not the profile's trouble, and never sent without
+                log.content_lost(parcel[0].message_id)
+                self._settle_untried(parcel, Finish(State.HELD), kept.message)
                 return
             self._hold.take(parcel, kept[1])
             left = self._without_settled(parcel, own, stored)

@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
+from postroom.domain.problems import SecretLost
 from postroom.store.queue.claim import Claim, Kept, contents, sizes
+from postroom.store.vault import Vault
 
 MIB = 1024 * 1024
 MOST_OCTETS = 192 * MIB  # of large contents in hand, over all lanes
 SMALL = 32 * 1024  # as many of these as deliveries may be in flight (loop.py) are another 64 MiB
 
 Parcel = list[Claim]  # deliveries of one message in one lane: one SMTP transaction
-Contents = dict[str, Kept]  # by message
+Contents = dict[str, Kept | SecretLost]  # by message
 
 
 @dataclass(slots=True)
@@ -55,11 +57,13 @@ class Hold:
         return True
 
 
-def take_in(connection: Connection, parcels: Iterable[Parcel], room: int, most: int) -> tuple[Contents, set[int]]:
+def take_in(
+    connection: Connection, vault: Vault, parcels: Iterable[Parcel], room: int, most: int
+) -> tuple[Contents, set[int]]:
     """Contents, oldest first, as far as there is room; and the lanes of which something was left behind."""
     waiting = sorted((parcel[0] for parcel in parcels), key=lambda claim: claim.message_id)
     chosen, full = _choose(waiting, sizes(connection, [claim.message_id for claim in waiting]), room, most)
-    return contents(connection, chosen), full
+    return contents(connection, vault, chosen), full
 
 
 def _choose(waiting: list[Claim], octets: dict[str, int], room: int, most: int) -> tuple[list[str], set[int]]:

@@ -17,6 +17,7 @@ from postroom.store.ids import new_id
 from postroom.store.profiles import StoredProfile, by_lanes
 from postroom.store.queue.accept import HandOver, NewMessage, with_ids
 from postroom.store.queue.claim import Claim, Wanted, claimer, renewer
+from postroom.store.vault import Vault
 from postroom.worker.delivering import Delivering
 from postroom.worker.hold import MOST_OCTETS, SMALL, Hold, parcels_of, take_in
 from postroom.worker.lanes import Lanes
@@ -38,6 +39,7 @@ class Worker:
     def __init__(
         self,
         database: Database,
+        vault: Vault,
         route_of: RouteOf,
         *,
         lease: float,
@@ -46,6 +48,7 @@ class Worker:
         dice: Callable[[], float] = random.random,
     ) -> None:
         self._database = database
+        self._vault = vault
         self._lease = int(lease * SECOND)
         # SQLite has one process, whose all the connections are.
         self._lanes = Lanes(route_of, None if database.is_sqlite else Seats(database, self._lease, clock()))
@@ -125,7 +128,10 @@ class Worker:
         room, most = self._hold.room, self._hold.most
         try:
             (found, full), profiles = await self._database.read(
-                lambda connection: (take_in(connection, parcels, room, most), by_lanes(connection, lane_ids))
+                lambda connection: (
+                    take_in(connection, self._vault, parcels, room, most),
+                    by_lanes(connection, lane_ids),
+                )
             )
         except Exception:
             for parcel in parcels:

@@ -13,7 +13,7 @@ from postroom.domain.delivery import (
     TryAgain,
 )
 from postroom.domain.message import OnDoubt
-from postroom.domain.problems import Problem
+from postroom.domain.problems import Problem, SecretLost
 from postroom.domain.recipients import recipient_filter
 from postroom.smtp.attempt import Attempt
 from postroom.store.profiles import StoredProfile
@@ -61,5 +61,6 @@ def failed_by_us(parcel: Parcel, now: int) -> Attempt:
 
 
 def unusable(problem: Problem, parcel: Parcel, now: int) -> Attempt:
-    outcome = Deferred("settings.unusable", problem.message, Stage.SETTINGS, Scope.PROFILE)
+    code = "settings.secret_lost" if isinstance(problem, SecretLost) else "settings.unusable"
+    outcome = Deferred(code, problem.message, Stage.SETTINGS, Scope.PROFILE)
     return Attempt({claim.recipient: outcome for claim in parcel}, "", "", None, now, 0.0)

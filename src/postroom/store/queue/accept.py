@@ -8,10 +8,11 @@ from sqlalchemy import Connection, delete
 from postroom.domain.delivery import SECOND, State
 from postroom.domain.message import OnDoubt, Reports
 from postroom.domain.problems import Conflict
-from postroom.store import reports
+from postroom.store import bodies, reports
 from postroom.store.queue.lanes import wake_by
 from postroom.store.rows import insert_rows, run
 from postroom.store.schema import body, delivery, idempotency, message, queue
+from postroom.store.vault import Vault
 
 IDEMPOTENCY_DAYS = 2
 DAY = 86_400 * SECOND
@@ -79,9 +80,10 @@ class Accepted(NamedTuple):
     handed_over: bool = False
 
 
-def accepter(now: Clock) -> Callable[[Connection, Sequence[Acceptance]], list[Accepted | Exception]]:
-    """The batch that keeps messages with their deliveries and wakes their lanes; `now` is the database's clock. A used
-    idempotency key gives its first answer, or Conflict when it came with another request."""
+def accepter(now: Clock, vault: Vault) -> Callable[[Connection, Sequence[Acceptance]], list[Accepted | Exception]]:
+    """The batch that keeps messages with their deliveries and wakes their lanes; `now` is the database's clock,
+    contents are sealed by `vault`. A used idempotency key gives its first answer, or Conflict when it came with another
+    request."""
 
     def accept(connection: Connection, acceptances: Sequence[Acceptance]) -> list[Accepted | Exception]:
         results = _claim_keys(connection, acceptances)
@@ -92,7 +94,7 @@ def accepter(now: Clock) -> Callable[[Connection, Sequence[Acceptance]], list[Ac
             if each.hand_over and (each.messages[0].lane, each.hand_over.revision) in in_force:
                 results[n] = _HANDED_OVER
         kept = [(acceptances[n], results[n] is _HANDED_OVER) for n in fresh]
-        _keep(connection, kept, now(connection) if in_force else 0)
+        _keep(connection, vault, kept, now(connection) if in_force else 0)
         return results
 
     return accept
@@ -164,10 +166,12 @@ def _in_force(connection: Connection, acceptances: list[Acceptance]) -> set[tupl
     return {(lane, revision) for lane, revision in run(connection, _IN_FORCE, [(each,) for each in sorted(lanes)])}
 
 
-def _keep(connection: Connection, fresh: list[tuple[Acceptance, bool]], now: int) -> None:
+def _keep(connection: Connection, vault: Vault, fresh: list[tuple[Acceptance, bool]], now: int) -> None:
     messages = [each for acceptance, _ in fresh for each in acceptance.messages]
     insert_rows(connection, message, [_message_row(each) for each in messages])
-    insert_rows(connection, body, [(each.id, each.content) for each in messages])
+    # Sealed here, in the thread that every write goes through: what comes after a rotation is under the new key.
+    sealed = [(each.id, bodies.seal(vault, each.content, each.tenant_id, each.id)) for each in messages]
+    insert_rows(connection, body, sealed)
     deliveries: list[tuple[object, ...]] = []
     queued: list[tuple[object, ...]] = []
     for acceptance, handed_over in fresh:

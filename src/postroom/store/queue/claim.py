@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 
 from postroom.domain.delivery import CRASH_IN_DOUBT, SECOND
 from postroom.domain.message import OnDoubt, Reports
-from postroom.store import reports
+from postroom.domain.problems import SecretLost
+from postroom.store import bodies, reports
 from postroom.store.ids import new_id
 from postroom.store.queue.breaker import StandIns, end_probes, forget_probes, keep_probes, stand_ins
 from postroom.store.queue.lanes import sleep, wake_by, wake_up
@@ -18,6 +19,7 @@ from postroom.store.queue.limits import refund
 from postroom.store.queue.policy import follow_policy, within_policy
 from postroom.store.rows import ask, run
 from postroom.store.schema import lane, queue
+from postroom.store.vault import Vault
 
 LANES_AT_ONCE = 40
 # The final dot is only sent with this much of the lease left, or a third of it if that is less.
@@ -167,7 +169,7 @@ def sizes(connection: Connection, message_ids: Iterable[str]) -> dict[str, int]:
 
 
 _CONTENTS = """
-SELECT message.id, message.envelope_sender, body.content, message.dsn
+SELECT message.id, message.tenant_id, message.envelope_sender, body.content, message.dsn
 FROM message JOIN body ON body.message_id = message.id
 WHERE message.id IN ({rows})
 """
@@ -176,10 +178,17 @@ WHERE message.id IN ({rows})
 Kept = tuple[str, bytes, Reports | None]  # envelope sender, bytes, and what reports are asked for
 
 
-def contents(connection: Connection, message_ids: Iterable[str]) -> dict[str, Kept]:
-    """What is kept of each message to be sent."""
+def contents(connection: Connection, vault: Vault, message_ids: Iterable[str]) -> dict[str, Kept | SecretLost]:
+    """What is kept of each message to be sent, or why it can't be opened."""
     found = run(connection, _CONTENTS, _each(message_ids))
-    return {each: (sender, content, reports.from_json(dsn)) for each, sender, content, dsn in found}
+    return {row[0]: _opened(vault, *row) for row in found}
+
+
+def _opened(vault: Vault, each: str, tenant_id: int, sender: str, sealed: bytes, dsn: str | None) -> Kept | SecretLost:
+    try:
+        return sender, bodies.opened(vault, sealed, tenant_id, each), reports.from_json(dsn)
+    except SecretLost as lost:
+        return lost
 
 
 class Held(NamedTuple):
