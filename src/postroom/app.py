@@ -75,7 +75,7 @@ async def opened(config: Config, *, listening: frozenset[tuple[str, int]] = froz
         sandbox = _endpoint(config.sandbox)
         first_key = await settle_in(database, vault, sandbox=sandbox, admin_key=config.secret("admin_key"))
         tokens = Tokens()
-        route_with = _router(config, _reach(config, listening, sandbox), tokens)
+        route_with = _router(config, _reach(config, listening | database.endpoints, sandbox), tokens)
         worker = Worker(database, _stored_router(database, vault, route_with), lease=config.lease)
         operator_key = Secret(secrets.token_urlsafe(32))
         mail = Mail(database, worker)
@@ -241,6 +241,7 @@ def _reach(config: Config, listening: frozenset[tuple[str, int]], sandbox: tuple
     networks = config.relay_networks
     return Reach(
         "any" if networks == "any" else "public" if networks == "public" else _networks(networks),
+        ports=None if config.relay_ports == "any" else frozenset(map(int, config.relay_ports.split(","))),
         own=listening,
         exempt=frozenset({sandbox} if sandbox else ()),
     )

@@ -28,6 +28,7 @@ from postroom.domain.problems import Unavailable
 from postroom.store.engine import (
     READERS,
     database_clock,
+    endpoints,
     hold,
     migrate,
     postgresql_engine,
@@ -94,6 +95,11 @@ class Database:
     @property
     def is_sqlite(self) -> bool:
         return self.writer.dialect.name == "sqlite"
+
+    @property
+    def endpoints(self) -> frozenset[tuple[str, int]]:
+        """Where its server is: the addresses that connections to it really go to. None for SQLite, or for a socket."""
+        return endpoints(self.readers)
 
     async def read(self, ask: Callable[[Connection], T]) -> T:
         """Run `ask` on a reading connection, in a thread."""

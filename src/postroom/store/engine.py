@@ -3,8 +3,9 @@
 import fcntl
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
+import psycopg
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -84,6 +85,15 @@ def postgresql_engine(url: URL) -> Engine:
                 error.args = (str(error.args[0]).partition("\nDETAIL:")[0], *error.args[1:])
 
     return engine
+
+
+def endpoints(engine: Engine) -> frozenset[tuple[str, int]]:
+    """The server's address and port, as a connection that stands has them."""
+    if engine.dialect.name != "postgresql":
+        return frozenset()
+    with engine.connect() as connection:
+        info = cast("psycopg.Connection[Any]", connection.connection.driver_connection).info
+        return frozenset({(info.hostaddr, info.port)} if info.hostaddr else ())
 
 
 def process_clock(_connection: Connection) -> int:
