@@ -1,3 +1,4 @@
+# ruff: noqa: S104, ARG005
 """V16: places that the network policy forbids, in every spelling that leads there; saved, checked and delivered to.
 
 Everything forbidden here is this very machine, where listeners on IPv4 and IPv6 watch for anyone who comes.
@@ -133,7 +134,7 @@ def _route(host: str, port: int, reach: Reach) -> Route:
 
 POLICIES = {
     "public": lambda port, lookup: Reach("public", lookup=lookup),
-    "own": lambda port, lookup: Reach("any", own=frozenset({("0.0.0.0", port)}), lookup=lookup),  # noqa: S104
+    "own": lambda port, lookup: Reach("any", own=frozenset({("0.0.0.0", port)}), lookup=lookup),
     "ports": lambda port, lookup: Reach("any", ports=frozenset({25}), lookup=lookup),
 }
 
