@@ -88,7 +88,9 @@ def recovered(deliveries: int) -> None:
 
 def request(method: str, path: str, status: int, milliseconds: float) -> None:
     """An HTTP request was answered. The path has no query string."""
-    _log.debug("request", method=method, path=path, status=status, ms=round(milliseconds, 1), request_id=request_id.get())
+    _log.debug(
+        "request", method=method, path=path, status=status, ms=round(milliseconds, 1), request_id=request_id.get()
+    )
 
 
 def request_failed(method: str, path: str, error: BaseException) -> None:
@@ -101,10 +103,7 @@ def request_failed(method: str, path: str, error: BaseException) -> None:
 
 def settings_saved(tenant: str, profile: int, revision: int, dialect: str, fields: list[str]) -> None:
     """Settings were saved as a new revision; the names of the fields that changed, never values."""
-    _log.info(
-        "settings_saved", tenant=tenant, profile=profile, revision=revision, dialect=dialect, fields=fields,
-        request_id=request_id.get(),
-    )  # fmt: skip
+    _log.info("settings_saved", tenant=tenant, profile=profile, revision=revision, dialect=dialect, fields=fields)
 
 
 def attempted(delivery: str, outcome: str, code: str, relay: str, attempt: int) -> None:

@@ -1,4 +1,4 @@
-# ruff: noqa: S104, ARG005
+# ruff: noqa: S104, ARG005, E501
 """V16: places that the network policy forbids, in every spelling that leads there; saved, checked and delivered to.
 
 Everything forbidden here is this very machine, where listeners on IPv4 and IPv6 watch for anyone who comes.

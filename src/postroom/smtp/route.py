@@ -5,6 +5,7 @@ from ipaddress import ip_address
 
 from postroom.domain.profile import Profile, TokenGrant
 from postroom.domain.secret import Secret
+from postroom.smtp.certificates import Certificates
 from postroom.smtp.grant import Grant
 from postroom.smtp.reach import Network, Reach
 from postroom.smtp.sign_in import SignIn
@@ -35,6 +36,8 @@ class Route:
     timeouts: Timeouts = field(default=Timeouts())
     sign_in: SignIn | None = field(default=None, repr=False, compare=False)  # OAuth 2 by refresh token: whose
     tokens: Tokens = field(default_factory=Tokens, repr=False, compare=False)  # OAuth 2: one for the whole process
+
+    certificates: Certificates = field(default_factory=Certificates, repr=False, compare=False)  # likewise
 
     def at(self, address: str) -> "Route":
         """The route once it is known which address was dialled."""

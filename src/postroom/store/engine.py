@@ -1,6 +1,7 @@
 """The engines behind `database.py`: SQLite or PostgreSQL, each set up so that what is committed stays committed."""
 
 import fcntl
+import sqlite3
 import time
 from pathlib import Path
 from typing import IO, Any, cast
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, ExceptionContext
 
 from postroom.domain.problems import Unavailable
+from postroom.store.space import DiskFull
 
 READERS = 4
 CACHED_STATEMENTS = 1024  # per connection: there is one for each number of rows (rows.py)
@@ -61,6 +63,11 @@ def sqlite_engine(url: URL, begin: str, pool_size: int) -> Engine:
             "cache_size=-16000",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "handle_error")
+    def tell_full_disk(context: ExceptionContext) -> None:
+        if getattr(context.original_exception, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            raise DiskFull from context.original_exception
 
     @event.listens_for(engine, "begin")
     def say_begin(connection: Connection) -> None:

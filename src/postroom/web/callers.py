@@ -23,11 +23,23 @@ def room_of(connection: HTTPConnection) -> Room:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What stands between us and the caller, by configuration. `home` is the host that users know us by."""
+    """What stands between us and the caller, by configuration. `home` is the host that users know us by, `is_https`
+    whether they do so by https."""
 
     https_only: bool = True
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     home: str | None = None
+    is_https: bool = False
+
+    def trusts(self, address: str) -> bool:
+        """Whether this is one of the proxies that are believed."""
+        if not self.trusted_proxies:
+            return False
+        try:
+            ip = ip_address(address)
+        except ValueError:
+            return False
+        return any(ip in network for network in self.trusted_proxies)
 
 
 def home_of(connection: HTTPConnection) -> str | None:
@@ -40,16 +52,42 @@ def came_securely(connection: HTTPConnection) -> bool:
     surroundings: Surroundings = connection.app.state.surroundings
     if not surroundings.https_only or connection.url.scheme == "https":
         return True
+    peer = _peer_of(connection)
+    if surroundings.trusts(peer):
+        # Several proxies each add theirs; the last word is that of the one we know.
+        said = ",".join(connection.headers.getlist("x-forwarded-proto")) or "https"
+        return said.rpartition(",")[2].strip().lower() == "https"
     try:
-        peer = ip_address(address_of(connection))
+        return ip_address(peer).is_loopback
     except ValueError:  # a transport without addresses
         return False
-    if any(peer in network for network in surroundings.trusted_proxies):
-        return connection.headers.get("x-forwarded-proto", "https").lower() == "https"
-    return peer.is_loopback
 
 
 def address_of(connection: HTTPConnection) -> str:
+    """Who asks: our peer, or whom a trusted proxy says that it asks for. Read from the right, because what stands left
+    of the first address that is no proxy of ours, anybody could have written."""
+    peer = _peer_of(connection)
+    surroundings: Surroundings = connection.app.state.surroundings
+    if not surroundings.trusts(peer):
+        return peer
+    for said in reversed(",".join(connection.headers.getlist("x-forwarded-for")).split(",")):
+        try:
+            peer = str(ip_address(_without_port(said.strip())))
+        except ValueError:
+            return peer
+        if not surroundings.trusts(peer):
+            return peer
+    return peer
+
+
+def _without_port(text: str) -> str:
+    """Some proxies write `192.0.2.1:4711`, and IPv6 in brackets."""
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
+
+
+def _peer_of(connection: HTTPConnection) -> str:
     return connection.client.host if connection.client else ""
 
 
