@@ -18,6 +18,7 @@ from postroom import log
 def _as_it_was() -> Iterator[None]:
     yield
     structlog.reset_defaults()
+    log._log = structlog.get_logger("postroom")  # the lazy one that it was
 
 
 def _log_in(password: str) -> None:

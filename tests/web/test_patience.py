@@ -1,3 +1,4 @@
+# ruff: noqa: E501, ASYNC110
 """Slow loris, on real sockets: a request must come within its time, and an answer must be taken."""
 
 import asyncio
@@ -12,7 +13,7 @@ import pytest
 import uvicorn
 
 from postroom.web.patience import PatientProtocol, look_over
-from serving import ADMIN_KEY, House, Server, a_house
+from serving import ADMIN_KEY, House, Server
 
 BEARER = f"authorization: Bearer {ADMIN_KEY}\r\n".encode()
 
