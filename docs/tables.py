@@ -1,5 +1,7 @@
 """The tables in these pages that come from the code. `.ci/docs` writes them; `tests/test_docs.py` compares."""
 
+import ast
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
@@ -9,6 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from postroom import log
 from postroom.config import PREFIX, SECRETS, Config
 from postroom.dialects import ALL
 from postroom.dialects.dialect import Dialect
@@ -92,6 +95,21 @@ def mechanisms() -> str:
     return "\n".join(rows)
 
 
+def events() -> str:
+    """Read from the source: each function of the log is one event."""
+    rows = ["| event | level | fields | when |", "|---|---|---|---|"]
+    tree = ast.parse(Path(inspect.getfile(log)).read_text())
+    for function in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
+        for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
+            at = call.func
+            if isinstance(at, ast.Attribute) and isinstance(at.value, ast.Name) and at.value.id == "_log":
+                event, told = ast.literal_eval(call.args[0]), [each.arg for each in call.keywords]
+                given = ", ".join(f"`{'exception' if name == 'exc_info' else name}`" for name in told)
+                meaning = (ast.get_docstring(function) or "").partition("\n")[0]
+                rows.append(f"| `{event}` | {at.attr} | {given} | {meaning} |")
+    return "\n".join(rows)
+
+
 def leaves(model: type[BaseModel], inside: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """The fields of a wire model as the product spells them; those of a model in it as `outer.inner`."""
     for attribute, field in model.model_fields.items():
@@ -106,7 +124,7 @@ def leaves(model: type[BaseModel], inside: str = "") -> Iterator[tuple[str, Fiel
 def table(name: str) -> str:
     kind, _, dialect = name.partition(" ")
     if not dialect:
-        return {"config": config, "words": words, "mechanisms": mechanisms}[kind]()
+        return {"config": config, "words": words, "mechanisms": mechanisms, "events": events}[kind]()
     makers: dict[str, Callable[[Dialect], str]] = {"routes": routes, "fields": wire_fields}
     return makers[kind](next(each for each in ALL if each.name == dialect))
 

@@ -70,6 +70,11 @@ def eventually(condition: Callable[[], Any], *, within: float = 30.0, what: str 
         time.sleep(0.02)
 
 
+def without_id(answer: httpx2.Response) -> dict[str, Any]:
+    """What a problem says, but for the name of the request: that is another one each time."""
+    return {name: value for name, value in answer.json().items() if name != "request_id"}
+
+
 @dataclass
 class House:
     """Postroom opened in this process, without listeners, and a client that speaks to it."""

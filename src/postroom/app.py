@@ -9,19 +9,19 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import uvicorn
-from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from starlette.types import ASGIApp
 
 from postroom import cli, log
 from postroom.actions.audit import Audit, sealer_of
 from postroom.actions.first_start import sandbox_settings, settle_in
+from postroom.actions.health import Health
 from postroom.actions.issuer import Issuer
 from postroom.actions.keys import Gate, Keys
 from postroom.actions.mail import Mail
@@ -36,10 +36,12 @@ from postroom.actions.tenants import Tenants
 from postroom.actions.trials import Trials
 from postroom.actions.vault import VaultKeys
 from postroom.config import Config
+from postroom.domain.counts import Counts
 from postroom.domain.delivery import SECOND
 from postroom.domain.problems import Unavailable
 from postroom.domain.profile import Profile
 from postroom.domain.secret import Secret
+from postroom.smtp.certificates import Certificates
 from postroom.smtp.reach import Network, Reach
 from postroom.smtp.route import Route
 from postroom.smtp.sandbox import Caught, Sandbox, subject
@@ -53,12 +55,12 @@ from postroom.store.queue.claim import recover
 from postroom.store.references import References
 from postroom.store.vault import Vault
 from postroom.web.callers import Surroundings
-from postroom.web.server import Health, build
+from postroom.web.patience import PatientProtocol, PatientServer
+from postroom.web.server import Ready, build
 from postroom.worker import chores
 from postroom.worker.loop import Worker
 
 REQUEST_GRACE = 5  # seconds that a request under way gets when we are told to stop
-STALE_WORKER = 30.0  # seconds without a turn of its loop after which the worker is not well
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +90,12 @@ async def opened(
         sandbox, sealer = _endpoint(config.sandbox), sealer_of(vault)
         audit.seal_with(database.writer, sealer)
         first_key = await settle_in(database, vault, sandbox=sandbox, admin_key=config.secret("admin_key"))
-        tokens = Tokens()
+        tokens, certificates, counts = Tokens(), Certificates(), Counts()
         references = _references(config)
-        route_with = _router(config, references, _reach(config, listening, sandbox), tokens)
-        worker = Worker(database, vault, _stored_router(database, vault, route_with), lease=config.lease)
+        reach = _reach(config, listening | database.endpoints, sandbox)
+        route_with = _router(config, references, reach, tokens, certificates)
+        route_of = _stored_router(database, vault, route_with)
+        worker = Worker(database, vault, route_of, lease=config.lease, counts=counts)
         operator_key = Secret(secrets.token_urlsafe(32))
         mail = Mail(database, vault, worker)
         rates = rates or Rates()
@@ -114,9 +118,9 @@ async def opened(
             audit=Audit(database, sealer),
             sandbox=SandboxMail(database, vault),
             vault=VaultKeys(database, vault, key_file, changed),
-            status=Status(database, vault, mail),
+            status=Status(database, vault, mail, counts, certificates),
         )
-        site = build(room, Health(_readiness(database, worker)), _surroundings(config))
+        site = build(room, Ready(Health(database, room.status, worker).wrong), _surroundings(config), counts)
         try:
             yield Postroom(config, database, vault, room, worker, site, operator_key, first_key)
         finally:
@@ -167,7 +171,7 @@ async def _run(postroom: Postroom, listener: socket.socket | None, with_worker: 
     server = _Server(
         uvicorn.Config(
             postroom.site, ws="none", lifespan="off", access_log=False, proxy_headers=False, log_config=None,
-            server_header=False, timeout_graceful_shutdown=REQUEST_GRACE,
+            server_header=False, http=PatientProtocol, timeout_graceful_shutdown=REQUEST_GRACE,
         )
     )  # fmt: skip
     if listener:
@@ -183,7 +187,7 @@ async def _run(postroom: Postroom, listener: socket.socket | None, with_worker: 
     await asyncio.gather(*parts)
 
 
-class _Server(uvicorn.Server):
+class _Server(PatientServer):
     """Leaves the signals to us: they stop the worker as well."""
 
     @contextmanager
@@ -239,22 +243,18 @@ async def _sandbox(config: Config, database: Database, vault: Vault, wanted: boo
         await sandbox.close()
 
 
-def _router(config: Config, references: References, reach: Reach, tokens: Tokens) -> RouteWith:
+def _router(
+    config: Config, references: References, reach: Reach, tokens: Tokens, certificates: Certificates
+) -> RouteWith:
     ehlo_name = config.ehlo_name or socket.gethostname()
     plaintext = _networks(config.plaintext_auth)
 
     def route_with(settings: Profile, password: Secret | None, sign_in: SignIn | None) -> Route:
         name = settings.ehlo_name or ehlo_name
         return Route(
-            settings,
-            password,
-            reach,
-            name,
-            plaintext_networks=plaintext,
-            sign_in=sign_in,
-            tokens=tokens,
-            read_secret=references.resolved,
-        )
+            settings, password, reach, name, plaintext_networks=plaintext, sign_in=sign_in, tokens=tokens,
+            read_secret=references.resolved, certificates=certificates,
+        )  # fmt: skip
 
     return route_with
 
@@ -276,6 +276,7 @@ def _reach(config: Config, listening: frozenset[tuple[str, int]], sandbox: tuple
     networks = config.relay_networks
     return Reach(
         "any" if networks == "any" else "public" if networks == "public" else _networks(networks),
+        ports=None if config.relay_ports == "any" else frozenset(map(int, config.relay_ports.split(","))),
         own=listening,
         exempt=frozenset({sandbox} if sandbox else ()),
     )
@@ -291,8 +292,8 @@ def _references(config: Config) -> References:
 
 
 def _surroundings(config: Config) -> Surroundings:
-    home = urlsplit(config.public_url).hostname if config.public_url else None
-    return Surroundings(config.https_only, _networks(config.trusted_proxies), home)
+    home = urlsplit(config.public_url or "")
+    return Surroundings(config.https_only, _networks(config.trusted_proxies), home.hostname, home.scheme == "https")
 
 
 def _kept(config: Config) -> chores.Keep:
@@ -317,20 +318,6 @@ async def _recover(database: Database) -> None:
         freed = await database.write(lambda connection: recover(connection, database.now(connection)))
         if freed:
             log.recovered(freed)
-
-
-def _readiness(database: Database, worker: Worker) -> Callable[[], "asyncio.Future[Mapping[str, str]]"]:
-    async def ready() -> Mapping[str, str]:
-        wrong = {}
-        try:
-            await database.read(lambda connection: connection.execute(text("SELECT 1")).scalar())
-        except Exception as error:
-            wrong["database"] = type(error).__name__
-        if worker.seen_at is not None and time.monotonic() - worker.seen_at > STALE_WORKER:
-            wrong["worker"] = "has not come round for too long"
-        return wrong
-
-    return lambda: asyncio.ensure_future(ready())
 
 
 def _announce(postroom: Postroom, listener: socket.socket) -> None:

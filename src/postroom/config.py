@@ -88,6 +88,15 @@ def _references(text: str) -> str:
     return text
 
 
+def _ports(text: str) -> str:
+    """`any` or a comma list of ports, checked."""
+    if text != "any" and not all(
+        item.strip().isascii() and item.strip().isdigit() and 1 <= int(item) <= 65535 for item in text.split(",")
+    ):
+        raise ValueError("must be any or a list of ports, for example 25,465,587")
+    return text
+
+
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 OptionalEndpoint = Annotated[str, AfterValidator(_endpoint_or_off)]
 Networks = Annotated[str, AfterValidator(_networks)]
@@ -119,6 +128,9 @@ class Oidc(BaseModel):
         return TrustedIssuer(self.issuer, self.audience, self.tenant_claim, self.permissions_claim)
 
 
+Ports = Annotated[str, AfterValidator(_ports)]
+
+
 class Config(BaseSettings):
     """What an operator can set. What a tenant can change is data, not configuration."""
 
@@ -133,8 +145,11 @@ class Config(BaseSettings):
     )
     public_url: str | None = Field(None, description="The address that users see, if a proxy stands before us.")
     https_only: bool = Field(True, description="Refuse plain http where a product demands https.")
-    trusted_proxies: NetworkList = Field("none", description="Proxies whose X-Forwarded-Proto is believed: networks.")
+    trusted_proxies: NetworkList = Field(
+        "none", description="Proxies whose X-Forwarded-Proto and -For are believed: networks."
+    )
     relay_networks: Networks = Field("any", description="Relays that may be dialled: any, public or networks.")
+    relay_ports: Ports = Field("any", description="Ports that relays may be at: any, or a list such as 25,465,587.")
     plaintext_auth: NetworkList = Field(
         "127.0.0.0/8,::1/128", description="Relays that may be sent a password without TLS: none or networks."
     )

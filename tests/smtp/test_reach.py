@@ -171,3 +171,35 @@ async def test_ipv6():
         pytest.skip("no IPv6 here")
     assert attempt.relay == f"[::1]:{good.port}"
     assert all(isinstance(outcome, Sent) for outcome in attempt.outcomes.values())
+
+
+@pytest.mark.parametrize("address", ["::1%lo", "::ffff:127.0.0.1%1", "fd00:ec2::254%eth0", "fd12::1%eth0"])
+def test_a_zone_makes_no_address_another_one(address):
+    assert not ANY.permits(address, 25)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["64:ff9b:1::a00:5", "64:ff9b:1:a00:0:500::", "2001:0:a00:5::", "2001:0:4136:e378:8000:63bf:f5ff:fffa",
+     "2606:2800::5efe:a00:5", "::ffff:0:10.0.0.5", "fec0::1", "4000::1", "192.0.0.9", "192.88.99.1"],
+)  # fmt: skip
+def test_what_may_lead_inside_is_not_public(address):
+    assert not PUBLIC.permits(address, 25)
+
+
+def test_a_list_of_ports_is_for_all_but_the_sandbox_and_the_token_endpoints_own():
+    reach = Reach(ports=frozenset({25, 587}), exempt=frozenset({("127.0.0.1", 2525)}))
+    assert [port for port in (25, 443, 587, 2525, 6379) if reach.permits("127.0.0.1", port)] == [25, 587, 2525]
+    assert reach.also_at(443).permits("127.0.0.1", 443)
+    assert not reach.permits("127.0.0.2", 2525)
+
+
+def test_a_listener_on_all_addresses_is_ours_at_each_of_this_machines():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # nothing is sent: it only says which address would be used
+        except OSError:
+            pytest.skip("this machine has no address but loopback")
+        outside = probe.getsockname()[0]
+    assert not Reach(own=frozenset({(UNSPECIFIED, 8025)})).permits(outside, 8025)
+    assert Reach(own=frozenset({(UNSPECIFIED, 8025)})).permits("192.0.2.1", 8025)

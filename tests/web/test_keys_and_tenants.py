@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from serving import ADMIN_KEY, House
+from serving import ADMIN_KEY, House, without_id
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -49,7 +49,7 @@ async def test_a_tenants_key_sees_and_revokes_only_its_tenants_keys(house: House
     assert {each["tenant"] for each in (await house.client.get("/v1/keys", headers=theirs)).json()["keys"]} == {"acme"}
     other = await house.client.delete(f"/v1/keys/{ours}", headers=theirs)
     unknown = await house.client.delete(f"/v1/keys/{'0' * 26}", headers=theirs)
-    assert (other.status_code, other.text) == (404, unknown.text)
+    assert (other.status_code, without_id(other)) == (404, without_id(unknown))
     assert (
         await house.client.post("/v1/keys", json={"name": "x"}, headers=theirs | {"x-postroom-tenant": "*"})
     ).status_code == 403

@@ -81,9 +81,11 @@ class Mail:
         """Keep the messages, all or none, and return the JSON answer once that is durable.
 
         With an idempotency key seen before, the same request gets the same answer and nothing is sent twice. Raises
-        Invalid (naming the field, with the draft's place in a list), Conflict.
+        Invalid (naming the field, with the draft's place in a list), Conflict, Unavailable (the disk is nearly full).
         """
         caller.require(Permission.MAIL_SEND)
+        if self._database.space is not None:
+            self._database.space.require()
         ready = [await self._ready(caller, tenant, draft, n if as_list else None) for n, draft in enumerate(drafts)]
         receipts = [_receipt(new) for _, new in ready]
         answer = json.dumps(receipts if as_list else receipts[0])

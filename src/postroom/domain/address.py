@@ -111,7 +111,8 @@ def _domain_name(text: str) -> str:
             raise Invalid("", "The domain is not a valid internationalised domain name.") from None
     if len(name) > 253 or not _DOMAIN.fullmatch(name):
         raise Invalid("", "The domain may have letters, digits, hyphens and dots only, 63 characters a label.")
-    if name.rpartition(".")[2].isdigit():
+    last = name.rpartition(".")[2]
+    if last.isdigit() or last.startswith("0x"):  # what resolvers read as an IPv4 address, too: 127.1, 0x7f000001
         raise Invalid("", "The domain must be a name, not a number or an IP address.")
     if "xn--" in name:
         _check_a_labels(name)

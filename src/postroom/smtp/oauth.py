@@ -23,6 +23,7 @@ from postroom.smtp.reach import Reach
 
 LARGEST_ANSWER = 64 * 1024
 MOST_ADDRESSES = 8
+HTTPS = 443
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ async def _judged(endpoint: _Endpoint, reach: Reach) -> tuple[str, ...] | Failur
         return failed("oauth.unreachable", f"Looking up the token endpoint failed. {addresses.what}", addresses.scope)
     # What the domain lets go unencrypted is for this machine only, whatever a look-up says of "localhost".
     open_outside = endpoint.url.scheme != "https" and not all(ip_address(a).is_loopback for a in addresses)
-    if open_outside or network.refused(reach, host, addresses, port):
+    if open_outside or network.refused(reach.also_at(HTTPS), host, addresses, port):
         what = f"The network policy of this installation does not let the token endpoint be at {host}, port {port}."
         return failed("oauth.address_refused", what, Scope.PROFILE)
     return addresses[:MOST_ADDRESSES]

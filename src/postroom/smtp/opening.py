@@ -27,13 +27,13 @@ def opening(route: Route) -> Dialogue[Capabilities]:
     """Raises Stopped, with the failure, when it does not come to a connection that takes mail."""
     security = route.profile.security
     if security is Security.TLS:
-        yield _tls_stands((yield from upgrade()))
+        yield _tls_stands(route, (yield from upgrade()))
     greeting = yield from _hear_greeting()
     capabilities = yield from _greet(route)
     yield _greeted(capabilities)
     encrypted = security is Security.TLS
     if security is Security.STARTTLS or (security is Security.STARTTLS_IF_OFFERED and capabilities.starttls):
-        yield from _start_tls(capabilities)
+        yield from _start_tls(route, capabilities)
         encrypted = True
         # RFC 3207 section 4.2: everything learnt before TLS is forgotten.
         capabilities = yield from _greet(route)
@@ -92,17 +92,18 @@ def _greeted(capabilities: Capabilities) -> Passed:
     return Passed(Stage.EHLO, "The relay told us what it offers.", detail)
 
 
-def _start_tls(capabilities: Capabilities) -> Dialogue[None]:
+def _start_tls(route: Route, capabilities: Capabilities) -> Dialogue[None]:
     if not capabilities.starttls:
         what = "The settings ask for STARTTLS, and the relay does not offer it; nothing was sent."
         raise Stopped(Failure("tls.not_offered", what, Stage.TLS, Scope.PROFILE))
     reply = yield from ask("STARTTLS", Stage.TLS)
     if reply.code != 220:
         raise Stopped(said_no("tls.refused", "The relay offers STARTTLS but refused it", Stage.TLS, reply))
-    yield _tls_stands((yield from upgrade()))
+    yield _tls_stands(route, (yield from upgrade()))
 
 
-def _tls_stands(facts: TlsFacts) -> Passed:
+def _tls_stands(route: Route, facts: TlsFacts) -> Passed:
+    route.certificates.saw(f"{route.profile.host}:{route.profile.port}", facts)
     return Passed(Stage.TLS, f"The connection is encrypted ({facts.get('version', 'TLS')}).", facts)
 
 

@@ -7,8 +7,8 @@ say something else (DNS rebinding). Addresses are compared as numbers, never as 
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import chain, zip_longest
 from typing import Literal
@@ -23,8 +23,19 @@ Lookup = Callable[[str, int], Awaitable[Sequence[str]]]  # raises socket.gaierro
 # The metadata services of the clouds: 169.254/16 is link-local anyway, these are not (AWS over IPv6, Alibaba, Oracle).
 _METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "192.0.0.192")))
 _BROADCAST = IPv4Address("255.255.255.255")
-_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
-_COMPATIBLE = IPv6Network("::/96")  # RFC 4291 2.5.5.1, deprecated, still routed by some
+
+# IPv6 addresses that are an IPv4 address in disguise: its last 32 bits.
+_WRAPPERS = (
+    IPv6Network("::/96"),  # RFC 4291 2.5.5.1, deprecated, still routed by some
+    IPv6Network("::ffff:0:0/96"),  # RFC 4291 2.5.5.2
+    IPv6Network("::ffff:0:0:0/96"),  # RFC 2765, SIIT
+    IPv6Network("64:ff9b::/96"),  # RFC 6052, NAT64
+)
+_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")  # RFC 8215: where in it the IPv4 address is, is the operator's choice
+_ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214 section 6.1: the interface identifier's first half
+_GLOBAL_UNICAST = IPv6Network("2000::/3")  # all that IANA has given out so far
+# Not for everybody's use, though Python before 3.11.10 (CVE-2024-4032) and the registry's older forms say so.
+_NOT_PUBLIC = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"), IPv6Network("3fff::/20"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,31 +43,45 @@ class Reach:
     """`own` are our listeners, which no relay setting may lead back to; `exempt` (the sandbox) is always allowed."""
 
     networks: Literal["any", "public"] | tuple[Network, ...] = "any"
+    ports: frozenset[int] | None = None  # None is any
     own: frozenset[tuple[str, int]] = frozenset()
     exempt: frozenset[tuple[str, int]] = frozenset()
     lookup: Lookup | None = None  # None asks the system
 
     def permits(self, address: str, port: int) -> bool:
-        """Whether this one address may be dialled. What is not an IP address is not permitted."""
+        """Whether this one address may be dialled. What is not an IP address is not permitted, and no zone is: it is
+        for link-local addresses, and makes one address look like another."""
         try:
-            ip = _unwrapped(ipaddress.ip_address(address))
+            ip = ipaddress.ip_address(address)
         except ValueError:
             return False
-        if (ip, port) in _endpoints(self.exempt):
+        if isinstance(ip, IPv6Address) and ip.scope_id is not None:
+            return False
+        readings = tuple(_readings(ip))
+        if len(readings) == 1 and (readings[0], port) in _endpoints(self.exempt):
             return True
+        if self.ports is not None and port not in self.ports:
+            return False
+        return all(self._permits(reading, port) for reading in readings)
+
+    def also_at(self, port: int) -> "Reach":
+        """The same for what is no relay but has a port of its own (a token endpoint)."""
+        return self if self.ports is None else replace(self, ports=self.ports | {port})
+
+    def _permits(self, ip: Address, port: int) -> bool:
         if _is_never_a_relay(ip) or self._is_own(ip, port):
             return False
         if self.networks == "any":
             return True
         if self.networks == "public":
-            return ip.is_global
+            return _is_public(ip)
         return any(ip in network for network in self.networks)
 
     def _is_own(self, ip: Address, port: int) -> bool:
         own = _endpoints(self.own)
-        # A listener on 0.0.0.0 or :: answers on every loopback address.
+        # A listener on 0.0.0.0 or :: answers on every address of this machine.
         wildcard = any(listener.is_unspecified and at == port for listener, at in own)
-        return (ip, port) in own or (wildcard and ip.is_loopback)
+        return (ip, port) in own or (wildcard and _is_this_machine(ip))
 
 
 async def resolve(reach: Reach, host: str, port: int) -> tuple[str, ...] | Failure:
@@ -103,17 +128,29 @@ def _interleaved(addresses: Sequence[str]) -> tuple[str, ...]:
     return tuple(address for address in turns if address is not None)
 
 
-def _unwrapped(ip: Address) -> Address:
-    """The IPv4 address that an IPv6 one really leads to, or the address itself."""
+def _readings(ip: Address) -> Iterator[Address]:
+    """Where it may lead: to the IPv4 address in it, or to itself, or to either, where that depends on who routes it."""
     if isinstance(ip, IPv4Address):
-        return ip
-    if ip.ipv4_mapped is not None:
-        return ip.ipv4_mapped
-    if ip.sixtofour is not None:
-        return ip.sixtofour
-    if ip in _NAT64 or (ip in _COMPATIBLE and int(ip) > 1):  # :: and ::1 are themselves
-        return IPv4Address(int(ip) & 0xFFFFFFFF)
-    return ip
+        yield ip
+        return
+    last = IPv4Address(int(ip) & 0xFFFFFFFF)
+    if any(ip in wrapper for wrapper in _WRAPPERS) and int(ip) > 1:  # :: and ::1 are themselves
+        yield last
+        return
+    if ip.sixtofour is not None:  # RFC 3056
+        yield ip.sixtofour
+        return
+    yield ip
+    if ip in _LOCAL_NAT64:
+        yield last
+        number = int(ip)  # RFC 6052 section 2.2: a prefix of 48, 56 or 64 bits, around the octet of bits 64 to 71
+        yield IPv4Address((number >> 64 & 0xFFFF) << 16 | number >> 40 & 0xFFFF)
+        yield IPv4Address((number >> 64 & 0xFF) << 24 | number >> 32 & 0xFFFFFF)
+        yield IPv4Address(number >> 24 & 0xFFFFFFFF)
+    if ip.teredo is not None:  # RFC 4380
+        yield from ip.teredo
+    if int(ip) >> 32 & 0xFFFFFFFF in _ISATAP:
+        yield last
 
 
 def _is_never_a_relay(ip: Address) -> bool:
@@ -128,5 +165,24 @@ def _is_never_a_relay(ip: Address) -> bool:
     )
 
 
+def _is_public(ip: Address) -> bool:
+    if isinstance(ip, IPv6Address) and ip not in _GLOBAL_UNICAST:
+        return False
+    return ip.is_global and not any(ip in network for network in _NOT_PUBLIC)
+
+
+def _is_this_machine(ip: Address) -> bool:
+    """Asks the kernel; nothing is sent."""
+    if ip.is_loopback:
+        return True
+    family = socket.AF_INET if isinstance(ip, IPv4Address) else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(ip), 0))
+    except OSError:
+        return False
+    return True
+
+
 def _endpoints(pairs: frozenset[tuple[str, int]]) -> set[tuple[Address, int]]:
-    return {(_unwrapped(ipaddress.ip_address(address)), port) for address, port in pairs}
+    return {(reading, port) for address, port in pairs for reading in _readings(ipaddress.ip_address(address))}

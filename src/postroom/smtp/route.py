@@ -8,6 +8,7 @@ from postroom.domain.delivery import Scope, Stage
 from postroom.domain.problems import Problem
 from postroom.domain.profile import Profile, TokenGrant
 from postroom.domain.secret import Secret
+from postroom.smtp.certificates import Certificates
 from postroom.smtp.failure import Failure
 from postroom.smtp.grant import Grant
 from postroom.smtp.reach import Network, Reach
@@ -41,6 +42,8 @@ class Route:
     sign_in: SignIn | None = field(default=None, repr=False, compare=False)  # OAuth 2 by refresh token: whose
     read_secret: Callable[[Secret], Secret] | None = field(default=None, repr=False, compare=False)
     tokens: Tokens = field(default_factory=Tokens, repr=False, compare=False)  # OAuth 2: one for the whole process
+
+    certificates: Certificates = field(default_factory=Certificates, repr=False, compare=False)  # likewise
 
     def at(self, address: str) -> "Route":
         """The route once it is known which address was dialled."""

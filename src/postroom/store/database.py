@@ -30,12 +30,14 @@ from postroom.domain.problems import Unavailable
 from postroom.store.engine import (
     READERS,
     database_clock,
+    endpoints,
     hold,
     migrate,
     postgresql_engine,
     process_clock,
     sqlite_engine,
 )  # fmt: skip
+from postroom.store.space import DiskFull, Space
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -66,11 +68,16 @@ class _Job:
 class Database:
     """Opened by `Database.open`; `read` and `fold`/`write` are all that anyone needs."""
 
-    def __init__(self, writer: Engine, readers: Engine, clock: Clock, held: "IO[str] | None" = None) -> None:
+    def __init__(
+        self, writer: Engine, readers: Engine, clock: Clock, held: "IO[str] | None" = None, space: Space | None = None
+    ) -> None:
         self.writer = writer
         self.readers = readers
         self.now = clock
         self.commits = 0  # transactions so far, for the benchmark and metrics
+        self.jobs = 0  # that were done in these
+        self.space = space  # where it is on a disk of ours
+        self._busy_since: float | None = None
         self._held = held
         self._connection: Connection | None = None  # the writer's, kept as long as it works
         self._closing = False
@@ -89,7 +96,8 @@ class Database:
             held = hold(data_dir)
             writer = sqlite_engine(parsed, "BEGIN IMMEDIATE", pool_size=1)
             migrate(writer)
-            return cls(writer, sqlite_engine(parsed, "BEGIN", pool_size=READERS), clock or process_clock, held)
+            space = Space(Path(parsed.database or "").parent)
+            return cls(writer, sqlite_engine(parsed, "BEGIN", pool_size=READERS), clock or process_clock, held, space)
         engine = postgresql_engine(parsed)
         migrate(engine)
         return cls(engine, engine, clock or database_clock)
@@ -97,6 +105,20 @@ class Database:
     @property
     def is_sqlite(self) -> bool:
         return self.writer.dialect.name == "sqlite"
+
+    @property
+    def is_writing(self) -> bool:
+        return self._thread.is_alive()
+
+    def busy_for(self) -> float:
+        """Seconds that the transaction under way has taken so far: nobody who asked meanwhile has waited longer."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    @property
+    def endpoints(self) -> frozenset[tuple[str, int]]:
+        """Where its server is: the addresses that connections to it really go to. None for SQLite, or for a socket."""
+        return endpoints(self.readers)
 
     async def read(self, ask: Callable[[Connection], T]) -> T:
         """Run `ask` on a reading connection, in a thread."""
@@ -169,7 +191,9 @@ class Database:
 
     def _do(self, jobs: list[_Job]) -> None:
         if jobs:
+            self._busy_since = time.monotonic()
             self._commit_all_or_each(jobs)
+            self._busy_since = None
             _answer(jobs)
 
     def _commit_all_or_each(self, jobs: list[_Job]) -> None:
@@ -190,12 +214,19 @@ class Database:
             try:
                 self._commit(jobs)
             except _NotCommitted as failure:
+                if left and self._made_room_for(failure.cause):
+                    continue
                 if failure.of_all or not (left and _is_passing(failure.cause)):
                     return failure
                 time.sleep(random.random() * BACK_OFF)  # noqa: S311  or two that met would meet again
             else:
                 return None
         return None
+
+    def _made_room_for(self, cause: Exception) -> bool:
+        """Also where it was the COMMIT that failed: SQLITE_FULL is a write that did not happen, and its last frame is
+        what commits, so nothing was. (Of a failed sync nobody could say that; it has another code.)"""
+        return isinstance(cause, DiskFull) and self.space is not None and self.space.drop_ballast()
 
     def _commit(self, jobs: list[_Job]) -> None:
         # Without a connection nobody's turn would go better. After a failed COMMIT nobody can know what is on disk: it
@@ -214,6 +245,7 @@ class Database:
             of_all = True
             connection.commit()
             self.commits += 1
+            self.jobs += len(jobs)
         except Exception as error:
             self._let_go_of_connection()
             raise _NotCommitted(error, of_all) from error
@@ -259,7 +291,7 @@ def _in_savepoint(connection: Connection, step: Callable[[Connection], T]) -> T 
         result = step(connection)
         savepoint.commit()
     except Exception as error:
-        if _is_passing(error):
+        if _is_passing(error) or isinstance(error, DiskFull):
             raise
         try:
             savepoint.rollback()

@@ -1,16 +1,19 @@
 """The engines behind `database.py`: SQLite or PostgreSQL, each set up so that what is committed stays committed."""
 
 import fcntl
+import sqlite3
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
+import psycopg
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, ExceptionContext
 
 from postroom.domain.problems import Unavailable
+from postroom.store.space import DiskFull
 
 READERS = 4
 CACHED_STATEMENTS = 1024  # per connection: there is one for each number of rows (rows.py)
@@ -61,6 +64,11 @@ def sqlite_engine(url: URL, begin: str, pool_size: int) -> Engine:
         ):
             connection.execute(f"PRAGMA {pragma}").close()
 
+    @event.listens_for(engine, "handle_error")
+    def tell_full_disk(context: ExceptionContext) -> None:
+        if getattr(context.original_exception, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            raise DiskFull from context.original_exception
+
     @event.listens_for(engine, "begin")
     def say_begin(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
@@ -84,6 +92,15 @@ def postgresql_engine(url: URL) -> Engine:
                 error.args = (str(error.args[0]).partition("\nDETAIL:")[0], *error.args[1:])
 
     return engine
+
+
+def endpoints(engine: Engine) -> frozenset[tuple[str, int]]:
+    """The server's address and port, as a connection that stands has them."""
+    if engine.dialect.name != "postgresql":
+        return frozenset()
+    with engine.connect() as connection:
+        info = cast("psycopg.Connection[Any]", connection.connection.driver_connection).info
+        return frozenset({(info.hostaddr, info.port)} if info.hostaddr else ())
 
 
 def process_clock(_connection: Connection) -> int:

@@ -1,7 +1,7 @@
 """From a request to its caller and its tenant."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Annotated
 
 from fastapi import Depends
@@ -23,11 +23,23 @@ def room_of(connection: HTTPConnection) -> Room:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What stands between us and the caller, by configuration. `home` is the host that users know us by."""
+    """What stands between us and the caller, by configuration. `home` is the host that users know us by, `is_https`
+    whether they do so by https."""
 
     https_only: bool = True
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     home: str | None = None
+    is_https: bool = False
+
+    def trusts(self, address: str) -> bool:
+        """Whether this is one of the proxies that are believed."""
+        if not self.trusted_proxies:
+            return False
+        try:
+            ip = ip_address(address)
+        except ValueError:
+            return False
+        return any(ip in network for network in self.trusted_proxies)
 
 
 def home_of(connection: HTTPConnection) -> str | None:
@@ -40,49 +52,50 @@ def came_securely(connection: HTTPConnection) -> bool:
     surroundings: Surroundings = connection.app.state.surroundings
     if not surroundings.https_only or connection.url.scheme == "https":
         return True
-    peer = _peer(connection)
-    if _is_proxy(peer, surroundings):
-        return connection.headers.get("x-forwarded-proto", "https").lower() == "https"
-    return peer is not None and peer.is_loopback
+    peer = _peer_of(connection)
+    if surroundings.trusts(peer):
+        # Several proxies each add theirs; the last word is that of the one we know.
+        said = ",".join(connection.headers.getlist("x-forwarded-proto")) or "https"
+        return said.rpartition(",")[2].strip().lower() == "https"
+    try:
+        return ip_address(peer).is_loopback
+    except ValueError:  # a transport without addresses
+        return False
 
 
 def is_https(connection: HTTPConnection) -> bool:
     """Whether the user's side of the connection is https: whether a cookie can be for https only."""
     surroundings: Surroundings = connection.app.state.surroundings
     said = connection.headers.get("x-forwarded-proto", "").lower() == "https"
-    return connection.url.scheme == "https" or (said and _is_proxy(_peer(connection), surroundings))
+    return connection.url.scheme == "https" or (said and surroundings.trusts(_peer_of(connection)))
 
 
 def address_of(connection: HTTPConnection) -> str:
-    """Where the request came from: the peer, or who stands behind the trusted proxies. What else X-Forwarded-For says,
-    the caller may have written there."""
+    """Who asks: our peer, or whom a trusted proxy says that it asks for. Read from the right, because what stands left
+    of the first address that is no proxy of ours, anybody could have written."""
+    peer = _peer_of(connection)
     surroundings: Surroundings = connection.app.state.surroundings
-    peer = _peer(connection)
-    if not _is_proxy(peer, surroundings):
-        return connection.client.host if connection.client else ""
-    for told in reversed(",".join(connection.headers.getlist("x-forwarded-for")).split(",")):
-        before = _ip(told.strip())
-        if before is None:
-            break
-        peer = before
-        if not _is_proxy(before, surroundings):
-            break
-    return str(peer)
+    if not surroundings.trusts(peer):
+        return peer
+    for said in reversed(",".join(connection.headers.getlist("x-forwarded-for")).split(",")):
+        try:
+            peer = str(ip_address(_without_port(said.strip())))
+        except ValueError:
+            return peer
+        if not surroundings.trusts(peer):
+            return peer
+    return peer
 
 
-def _peer(connection: HTTPConnection) -> IPv4Address | IPv6Address | None:
-    return _ip(connection.client.host) if connection.client else None  # there are transports without addresses
+def _without_port(text: str) -> str:
+    """Some proxies write `192.0.2.1:4711`, and IPv6 in brackets."""
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
 
 
-def _ip(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(text)
-    except ValueError:
-        return None
-
-
-def _is_proxy(ip: IPv4Address | IPv6Address | None, surroundings: Surroundings) -> bool:
-    return ip is not None and any(ip in network for network in surroundings.trusted_proxies)
+def _peer_of(connection: HTTPConnection) -> str:
+    return connection.client.host if connection.client else ""
 
 
 async def native_caller(request: Request) -> Caller:

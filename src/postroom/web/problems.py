@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 
 from starlette.responses import Response
 
+from postroom import log
 from postroom.domain.problems import (
     Conflict,
     Denied,
@@ -49,10 +51,17 @@ def respond_to_bug() -> Response:
     return _problem(500, "Internal Server Error", "internal", message, None, {})
 
 
+def outside(status: int, code: str, detail: str) -> Response:
+    """For what never became a request."""
+    return _problem(status, HTTPStatus(status).phrase, code, detail, None, {})
+
+
 def _problem(
     status: int, title: str, code: str, detail: str, field: str | None, headers: Mapping[str, str]
 ) -> Response:
     said = {"type": f"urn:postroom:problem:{code}", "title": title, "status": status, "detail": detail, "code": code}
     if field:
         said["field"] = field
+    if request_id := log.request_id.get():
+        said["request_id"] = request_id
     return Response(json.dumps(said), status, headers, "application/problem+json")

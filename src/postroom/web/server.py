@@ -17,13 +17,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from postroom import __version__, log
 from postroom.actions.room import Room
 from postroom.dialects import ALL
+from postroom.domain.counts import Counts
 from postroom.domain.problems import Invalid, NoRoute, Problem
-from postroom.web import bodies, dialects, openapi, problems
+from postroom.web import bodies, dialects, headers, metrics, openapi, problems, request_ids
 from postroom.web.api import audit, conversion, keys, messages, profiles, revisions, sandbox, status, tenants, vault
 from postroom.web.api.models import ProblemOut
 from postroom.web.callers import Surroundings
 from postroom.web.pages import sandbox as pages
 from postroom.web.territories import Territories
+from postroom.web.uploads import Uploads
 
 _NATIVE = (profiles, messages, keys, tenants, vault)
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -32,26 +34,15 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 _BEARER = {"key": {"type": "http", "scheme": "bearer"}}
 
-# Everything is served from here, nothing may be framed, and no script runs that is not a file of ours.
-HEADERS = (
-    (b"content-security-policy", b"default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; "
-     b"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-store"),
-)  # fmt: skip
-# Swagger UI starts itself from a line in its page and draws with inline styles.
-DOCS_POLICY = (b"content-security-policy", b"default-src 'self' 'unsafe-inline' data:; frame-ancestors 'none'")
-
 
 @dataclass(frozen=True, slots=True)
-class Health:
-    """`ready` says what is wrong, by part; nothing when all is well."""
+class Ready:
+    """`wrong` says what is wrong, by part; nothing when all is well."""
 
-    ready: Callable[[], Awaitable[Mapping[str, str]]]
+    wrong: Callable[[], Awaitable[Mapping[str, str]]]
 
 
-def build(room: Room, health: Health, surroundings: Surroundings) -> ASGIApp:
+def build(room: Room, health: Ready, surroundings: Surroundings, counts: Counts | None = None) -> ASGIApp:
     speaking = {dialect: dialects.build(dialect) for dialect in ALL}
     native = _native()
     documents = {"v1": native} | {dialect.name: app for dialect, app in speaking.items()}
@@ -60,6 +51,7 @@ def build(room: Room, health: Health, surroundings: Surroundings) -> ASGIApp:
         *openapi.pages(documents),
         Route("/healthz", _alive),
         Route("/readyz", _ready(health)),
+        Route("/metrics", metrics.show),
         Mount("/v1", native),
     ]
     handlers: dict[Any, Any] = {HTTPException: _no_route, Problem: _problem, Exception: _bug}
@@ -68,7 +60,8 @@ def build(room: Room, health: Health, surroundings: Surroundings) -> ASGIApp:
     for app in (site, native, *speaking.values()):
         app.state.room = room
         app.state.surroundings = surroundings
-    return _Front(site, Territories(speaking))
+    areas: dict[ASGIApp, str] = {app: dialect.name for dialect, app in speaking.items()} | {_send_mail: "v1"}
+    return _Front(site, Territories(speaking), areas, counts or Counts(), surroundings.is_https)
 
 
 def _native() -> FastAPI:
@@ -89,28 +82,39 @@ def _native() -> FastAPI:
 
 
 class _Front:
-    """Sends each request to the dialect whose territory it is in, or to the site; adds the headers that all answers
-    carry; and lets no exception out."""
+    """Sends each request to the dialect whose territory it is in, or to the site; names and counts it; adds the headers
+    that all answers carry; and lets no exception out."""
 
-    def __init__(self, site: ASGIApp, territories: Territories) -> None:
+    def __init__(
+        self, site: ASGIApp, territories: Territories, areas: Mapping[ASGIApp, str], counts: Counts, https: bool
+    ) -> None:
         self._site = site
         self._territories = territories
+        self._areas = areas
+        self._counts = counts
+        self._https = https
+        self._uploads = Uploads()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._site(scope, receive, send)
             return
-        started, status = time.perf_counter(), 0
+        started, status, area = time.perf_counter(), 0, "none"
+        name = request_ids.of(scope)
+        log.request_id.set(name)
+        receive, over = self._uploads.metered(receive)
 
         async def dressed(message: MutableMapping[str, Any]) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *_headers(scope["path"], message["headers"])]
+                given = [*message["headers"], (request_ids.HEADER, name.encode())]
+                message["headers"] = [*given, *headers.missing(scope["path"], given, https=self._https)]
             await send(message)
 
         try:
             app, understood = self._find(scope)
+            area = self._areas.get(app) or ("v1" if scope["path"].startswith("/v1/") else "site")
             await app(understood, receive, dressed)
         except ClientDisconnect:
             pass  # nobody is left to be told
@@ -118,6 +122,9 @@ class _Front:
             log.request_failed(scope["method"], scope["path"], bug)
             if not status:
                 await problems.respond_to_bug()(scope, receive, dressed)
+        finally:
+            over()
+        self._counts.requests[area, status] += 1
         log.request(scope["method"], scope["path"], status, (time.perf_counter() - started) * 1000)
 
     def _find(self, scope: Scope) -> tuple[ASGIApp, Scope]:
@@ -145,19 +152,13 @@ async def _nul(scope: Scope, receive: Receive, send: Send) -> None:
     await problems.respond(Invalid("path", "A path or query must not have a NUL character."))(scope, receive, send)
 
 
-def _headers(path: str, given: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    set_already = {name for name, _value in given}
-    wanted = (DOCS_POLICY, *HEADERS[1:]) if path.startswith("/docs/") else HEADERS
-    return [header for header in wanted if header[0] not in set_already]
-
-
 async def _alive(_request: Request) -> Response:
     return JSONResponse({"alive": True, "version": __version__})
 
 
-def _ready(health: Health) -> Callable[[Request], Awaitable[Response]]:
+def _ready(health: Ready) -> Callable[[Request], Awaitable[Response]]:
     async def ready(_request: Request) -> Response:
-        wrong = await health.ready()
+        wrong = await health.wrong()
         return JSONResponse({"ready": not wrong, "wrong": dict(wrong)}, 503 if wrong else 200)
 
     return ready

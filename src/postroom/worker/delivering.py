@@ -12,6 +12,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from postroom import log
+from postroom.domain.counts import Counts
 from postroom.domain.delivery import (
     SECOND,
     Decision,
@@ -55,6 +56,7 @@ class Delivering:
         clock: Callable[[], int],
         dice: Callable[[], float],
         roomier: Callable[[], None],
+        counts: Counts,
     ) -> None:
         self._database = database
         self._lanes = lanes
@@ -62,6 +64,7 @@ class Delivering:
         self._clock = clock
         self._dice = dice
         self._roomier = roomier
+        self._counts = counts
         self.idle = asyncio.Event()
         self.idle.set()
         self._in_hand: dict[tuple[str, str], Claim] = {}  # by id and lease: what was lost may be claimed anew
@@ -166,6 +169,7 @@ class Delivering:
                 dice=self._dice(), progress=progress,
             )  # fmt: skip
             record = _record(outcome, attempt, stored)
+            self._counts.attempts[record.outcome, record.stage, record.code] += 1
             log.attempted(claim.id, record.outcome, record.code, attempt.relay, claim.attempt)
             self._write(Settlement(claim, decision, record.message, now, record))
 
@@ -174,13 +178,15 @@ class Delivering:
             self._write(Settlement(claim, decision, note, self._clock()))
 
     def _write(self, settlement: Settlement) -> None:
-        self._database.submit(settle, settlement, partial(self._written, settlement.claim))
+        self._database.submit(settle, settlement, partial(self._written, settlement))
 
-    def _written(self, claim: Claim, written: bool | Exception) -> None:
+    def _written(self, settlement: Settlement, written: bool | Exception) -> None:
         """If it could not be written, the lease runs out and the delivery is due again; in doubt if it was."""
-        self._let_go(claim)
+        self._let_go(settlement.claim)
         if isinstance(written, Exception):
             log.worker_failed(written)
+        elif written and isinstance(settlement.decision, Finish):
+            self._counts.ended[settlement.decision.state] += 1
 
     def _report(self, stored: StoredProfile, attempt: Attempt, now: int) -> None:
         """How the relay is doing: rest the lane when it failed for everyone, clear its trouble when it did not."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from postroom import log
+from postroom.domain.counts import Counts
 from postroom.domain.delivery import SECOND, State
 from postroom.smtp.route import Route
 from postroom.store.database import Database
@@ -46,6 +47,7 @@ class Worker:
         most_octets: int = MOST_OCTETS,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
         dice: Callable[[], float] = random.random,
+        counts: Counts | None = None,
     ) -> None:
         self._database = database
         self._vault = vault
@@ -57,7 +59,8 @@ class Worker:
         self._stopping = asyncio.Event()
         self._changed = False
         self._delivering = Delivering(
-            database, self._lanes, self._hold, lease=self._lease, clock=clock, dice=dice, roomier=self._due.set
+            database, self._lanes, self._hold, lease=self._lease, clock=clock, dice=dice, roomier=self._due.set,
+            counts=counts or Counts(),
         )  # fmt: skip
         self._claim = claimer(database.now)
         self._renew = renewer(database.now, self._lease)

@@ -25,7 +25,8 @@ class Out(BaseModel):
 
 
 class ProblemOut(Out):
-    """RFC 9457. `code` is stable, `detail` is a sentence for an administrator, `field` names what is wrong."""
+    """RFC 9457. `code` is stable, `detail` is a sentence for an administrator, `field` names what is wrong;
+    `request_id` finds it in the log."""
 
     type: str
     title: str
@@ -33,3 +34,4 @@ class ProblemOut(Out):
     detail: str
     code: str
     field: str | None = None
+    request_id: str | None = None
