@@ -91,15 +91,13 @@ async def opened(
         audit.seal_with(database.writer, sealer)
         first_key = await settle_in(database, vault, sandbox=sandbox, admin_key=config.secret("admin_key"))
         tokens, certificates, counts = Tokens(), Certificates(), Counts()
-        references = _references(config)
-        reach = _reach(config, listening | database.endpoints, sandbox)
+        references, reach = _references(config), _reach(config, listening | database.endpoints, sandbox)
         route_with = _router(config, references, reach, tokens, certificates)
         route_of = _stored_router(database, vault, route_with)
         worker = Worker(database, vault, route_of, lease=config.lease, counts=counts)
         operator_key = Secret(secrets.token_urlsafe(32))
         mail = Mail(database, vault, worker)
-        rates = rates or Rates()
-        issuer = _issuer(config, listening, clock)
+        rates, issuer = rates or Rates(), _issuer(config, listening, clock)
 
         def changed() -> None:
             mail.settings_changed()

@@ -20,7 +20,6 @@ from postroom.dialects import ALL
 from postroom.dialects.dialect import Dialect, Verb
 from postroom.domain.problems import Unavailable
 from postroom.domain.secret import Secret
-from postroom.store.vault import vault_from
 from serving import ADMIN_KEY, House
 
 NOW = 1_800_000_000
@@ -207,7 +206,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 async def mint_of(house: House) -> Mint:
     key = await house.key()
     good = (await house.client.post("/auth/apikey", headers={"apikey": key})).json()["token"]
-    return Mint(vault_from(None, house.postroom.config.data_dir).derive("tokens"), good)
+    return Mint(house.postroom.vault.derive("tokens"), good)
 
 
 def test_there_are_enough_of_them():

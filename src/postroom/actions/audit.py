@@ -36,7 +36,10 @@ class Audit:
 
 def sealer_of(vault: Vault) -> Sealer:
     def key_of(key_id: str) -> bytes | None:
-        return vault.derive("audit") if key_id == vault.key_id else None
+        try:
+            return vault.derive("audit", key_id)
+        except KeyError:
+            return None
 
     return Sealer(lambda: vault.key_id, key_of)
 

@@ -112,6 +112,7 @@ class VaultKeys:
             left = [each for each in _in_use(connection) if each != key_id]
             facts.change(connection, FACT, " ".join(left))
             now = self._database.now(connection)
+            audit.begin(connection, now)  # seals the chains' heads with the key in force
             audit.note(connection, caller, "vault.retired", key_id, tenant_id=None, now=now, detail={"key": key_id})
 
         await self._database.write(step)
