@@ -35,7 +35,7 @@ class Tokens:
     def key_of(self, token: Unverified) -> str:
         """The id of the API key that it was made from. Raises Unauthenticated."""
         try:
-            if token.algorithm != _ALGORITHM or not isinstance(token.key_id, str):
+            if token.algorithm != _ALGORITHM or not isinstance(token.key_id, str) or not token.key_id:
                 raise ValueError("not one of ours")
             key = self._key(token.key_id)
             if not JWSRegistry.algorithms[_ALGORITHM].verify(token.signed, token.signature, key):
