@@ -5,11 +5,19 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from postroom import log
 from serving import a_database, a_postgresql
 
 # A busy machine makes an example slow, not wrong; tests that are about time measure it themselves.
 settings.register_profile("postroom", deadline=None)
 settings.load_profile("postroom")
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """A command that was run in this process has turned the log to its own ends."""
+    yield
+    log.forget()
 
 
 @pytest.fixture(scope="session")

@@ -37,14 +37,22 @@ def test_a_traceback_names_places_and_no_values(form: str, capsys: pytest.Captur
 
 
 def _events() -> dict[str, Any]:
-    inner = {"configure", "dropped"}
+    inner = {"configure", "dropped", "forget"}
     return {name: each for name, each in vars(log).items() if inspect.isfunction(each) and name not in inner}
 
 
 @pytest.mark.parametrize("name", _events())
 def test_each_event_bears_its_functions_name_and_is_told_what_it_means(name: str):
     event = _events()[name]
-    kinds: dict[Any, Any] = {int: 1, float: 1.0, str: "x", bool: True, list[str]: ["x"], BaseException: OSError("x")}
+    kinds: dict[Any, Any] = {
+        int: 1,
+        float: 1.0,
+        str: "x",
+        bool: True,
+        list[str]: ["x"],
+        BaseException: OSError("x"),
+        dict[str, int]: {"x": 1},
+    }
     given = {each.name: kinds[each.annotation] for each in inspect.signature(event).parameters.values()}
     log.configure("json", "debug")
     with capture_logs() as written:

@@ -271,10 +271,10 @@ def _stored_router(database: Database, vault: Vault, route_with: RouteWith) -> C
 
 
 def _reach(config: Config, listening: frozenset[tuple[str, int]], sandbox: tuple[str, int] | None) -> Reach:
-    networks = config.relay_networks
+    networks, ports = config.relays
     return Reach(
         "any" if networks == "any" else "public" if networks == "public" else _networks(networks),
-        ports=None if config.relay_ports == "any" else frozenset(map(int, config.relay_ports.split(","))),
+        ports=ports,
         own=listening,
         exempt=frozenset({sandbox} if sandbox else ()),
     )

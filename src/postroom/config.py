@@ -63,6 +63,7 @@ def _network_list(text: str) -> str:
 
 
 _KEEP = re.compile(r"content (\d{1,5})([dhm]),? messages (\d{1,5})([dhm])", re.ASCII)
+_PORTS = " ports "
 _UNITS = {"d": 86_400, "h": 3600, "m": 60}
 
 
@@ -88,18 +89,21 @@ def _references(text: str) -> str:
     return text
 
 
-def _ports(text: str) -> str:
-    """`any` or a comma list of ports, checked."""
-    if text != "any" and not all(
-        item.strip().isascii() and item.strip().isdigit() and 1 <= int(item) <= 65535 for item in text.split(",")
-    ):
-        raise ValueError("must be any or a list of ports, for example 25,465,587")
+def _relays(text: str) -> str:
+    """`any`, `public` or a comma list of networks, and perhaps `ports` and a comma list of them; checked."""
+    networks, _, ports = text.partition(_PORTS)
+    if networks.strip() == "none":
+        raise ValueError("must be any, public or a list of networks")
+    for item in ports.split(",") if _PORTS in text else ():
+        if not (item.strip().isascii() and item.strip().isdigit() and 1 <= int(item) <= 65535):
+            raise ValueError("must end with ports such as: public ports 25,465,587")
+    _networks(networks.strip())
     return text
 
 
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 OptionalEndpoint = Annotated[str, AfterValidator(_endpoint_or_off)]
-Networks = Annotated[str, AfterValidator(_networks)]
+Relays = Annotated[str, AfterValidator(_relays)]
 References = Annotated[str, AfterValidator(_references)]
 NetworkList = Annotated[str, AfterValidator(_network_list)]
 Keep = Annotated[str, AfterValidator(_keep)]
@@ -128,9 +132,6 @@ class Oidc(BaseModel):
         return TrustedIssuer(self.issuer, self.audience, self.tenant_claim, self.permissions_claim)
 
 
-Ports = Annotated[str, AfterValidator(_ports)]
-
-
 class Config(BaseSettings):
     """What an operator can set. What a tenant can change is data, not configuration."""
 
@@ -148,8 +149,10 @@ class Config(BaseSettings):
     trusted_proxies: NetworkList = Field(
         "none", description="Proxies whose X-Forwarded-Proto and -For are believed: networks."
     )
-    relay_networks: Networks = Field("any", description="Relays that may be dialled: any, public or networks.")
-    relay_ports: Ports = Field("any", description="Ports that relays may be at: any, or a list such as 25,465,587.")
+    relay_networks: Relays = Field(
+        "any",
+        description="Relays that may be dialled: any, public or networks; then ports, as in: public ports 25,465,587.",
+    )
     plaintext_auth: NetworkList = Field(
         "127.0.0.0/8,::1/128", description="Relays that may be sent a password without TLS: none or networks."
     )
@@ -186,6 +189,12 @@ class Config(BaseSettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.data_dir / 'postroom.db'}"
+
+    @property
+    def relays(self) -> tuple[str, frozenset[int] | None]:
+        """The networks that relays may be in, and their ports; None is any port."""
+        networks, _, ports = self.relay_networks.partition(_PORTS)
+        return networks.strip(), frozenset(map(int, ports.split(","))) if ports else None
 
     @property
     def kept(self) -> tuple[int, int]:

@@ -136,10 +136,12 @@ def settings_rejected(tenant: int, profile: int, lane: int, code: str, seconds: 
 
 
 def content_lost(message: str) -> None:
+    """A message's content can't be opened with the vault keys that are here."""
     _log.error("content_lost", message=message, meaning="it can't be opened, so it is held; its note says why")
 
 
 def vault_keys_missing(missing: list[str], here: list[str]) -> None:
+    """Something is sealed with vault keys that are not here."""
     _log.error(
         "vault_keys_missing", missing=missing, here=here,
         meaning="what they sealed can't be opened: such mail is held, such profiles wait",
@@ -147,10 +149,12 @@ def vault_keys_missing(missing: list[str], here: list[str]) -> None:
 
 
 def vault_key_made(key: str) -> None:
+    """A new vault key seals from now on."""
     _log.warning("vault_key_made", key=key, meaning="it seals from now on; back the key file up")
 
 
 def vault_key_retired(key: str) -> None:
+    """Nothing was sealed with a vault key any more, and it was taken away."""
     _log.warning("vault_key_retired", key=key)
 
 
@@ -165,6 +169,7 @@ def refresh_token_replaced(tenant: int, profile: int) -> None:
 
 
 def issuer_away(issuer: str, why: str) -> None:
+    """The outside issuer of tokens could not be asked for its keys."""
     _log.warning("issuer_away", issuer=issuer, why=why, meaning="tokens with a known key go on, others wait")
 
 

@@ -15,6 +15,7 @@ from postroom.dialects.dialect import Asked, Dialect, Endpoint, Standing, Verb
 from postroom.domain.problems import Invalid, Problem, Unavailable
 from postroom.domain.profile import KEEP, Auth, Profile, Security, apply
 from postroom.domain.secret import Secret
+from postroom.store.space import DiskFull
 from serving import House
 
 each_dialect = pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.name)
@@ -58,6 +59,8 @@ def every_problem() -> Iterator[type[Problem]]:
 
 
 def made(kind: type[Problem]) -> Problem:
+    if issubclass(kind, DiskFull):
+        return kind()
     return kind("host", "This can't be so.") if issubclass(kind, Invalid) else kind("This can't be so.")
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 
 from postroom.domain.delivery import SECOND, Finish, Stage, State
 from postroom.domain.trial import Verdict
-from postroom.store import caught, messages, retention, trials
+from postroom.store import bodies, caught, retention, trials
 from postroom.store.caught import NewCaught
 from postroom.store.queue import manage
 from postroom.store.schema import attempt, body, delivery, message, transcript, trial
@@ -14,7 +14,7 @@ from postroom.store.schema import caught as caught_table
 from postroom.worker import chores
 from postroom.worker.chores import Keep
 
-from .room import DAY, Lane, Room
+from .room import DAY, VAULT, Lane, Room
 
 WEEK = 7 * 24 * 3600
 
@@ -140,7 +140,7 @@ async def test_without_content_nothing_is_put_back(room: Room) -> None:
 async def test_the_sandbox_and_old_tests_of_settings_are_forgotten_too(room: Room) -> None:
     tenant = await room.tenant("acme")
     mail = NewCaught(room.now, "a@good.example", ("b@good.example",), "Hello", b"Subject: Hello\r\n\r\n")
-    await room.database.fold(caught.keep, mail)
+    await room.database.fold(caught.keeper(VAULT), mail)
     job = await room.database.write(lambda c: trials.start(c, tenant.id, room.now))
     await room.database.write(lambda c: trials.end(c, job.id, Verdict(Stage.DOT, "", "")))
     in_sandbox, in_trials = (select(func.count()).select_from(each) for each in (caught_table, trial))
@@ -160,4 +160,4 @@ async def test_two_machines_forget_together(two_rooms: tuple[Room, Room]) -> Non
     room.clock.forward(1)
     await asyncio.gather(*(chores.once(each.database, Keep(contents=0, messages=0)) for each in two_rooms))
     assert set((await left(room)).values()) == {0}
-    assert await room.database.read(lambda c: messages.content(c, "x")) is None
+    assert await room.database.read(lambda c: bodies.read(c, VAULT, "x")) is None

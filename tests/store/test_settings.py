@@ -107,7 +107,7 @@ async def test_uses_of_keys_are_noted(room: Room) -> None:
     assert not await room.database.read(keys.any_at_all)
     used, unused = await add_key(room, keys.fresh()), await add_key(room, keys.fresh())
     async with room.one_commit():
-        noted = [room.database.fold(keys.note_uses, used.id) for _ in range(3)]
+        noted = [room.database.fold(keys.note_uses, keys.Use(used.id, by_previous=False)) for _ in range(3)]
     await asyncio.gather(*noted)
     found = await room.database.read(lambda c: (keys.by_id(c, used.id), keys.by_id(c, unused.id)))
     assert [each is not None and each.last_used_at is not None for each in found] == [True, False]
