@@ -102,6 +102,7 @@ class Mail:
         kept: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
 
         def done(result: Accepted | Exception) -> None:
+            fulfil(kept, result)  # first: it is durable, or not, whatever comes of handing it over
             if isinstance(result, Accepted) and result.replayed is None:
                 self.accepted += len(messages)
             if hand_over and isinstance(result, Accepted) and result.handed_over:
@@ -110,7 +111,6 @@ class Mail:
                 if hand_over:
                     self._worker.cancel(hand_over, stored.lane)
                 self._worker.wake()
-            fulfil(kept, result)
 
         self._database.submit(self._keep, Acceptance(messages, key, hand_over), done)
         return kept
