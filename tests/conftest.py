@@ -1,6 +1,6 @@
 """What holds for all tests, and a real PostgreSQL for those that ask for one."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
@@ -11,6 +11,17 @@ from serving import a_database, a_postgresql
 # A busy machine makes an example slow, not wrong; tests that are about time measure it themselves.
 settings.register_profile("postroom", deadline=None)
 settings.load_profile("postroom")
+
+
+LAST_LINES = 40
+"""Of what a failed test printed: a server at log level debug says thousands, and pushes the failure out of sight."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    report.sections = [(title, "\n".join(text.splitlines()[-LAST_LINES:])) for title, text in report.sections]
+    return report
 
 
 @pytest.fixture(autouse=True)
