@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import callers
 from peers.peer import Accepted, Run, Setting, through
 
 SOURCE = Path(__file__).parent.parent.parent / "src"
+PROGRAM = ("-m", "postroom")
 LIST = 100  # messages in one request of the second contestant
 MESSAGE = {"to": [{"address": "bob@bench.example"}], "subject": "Your build has finished", "text": callers.TEXT}
 
@@ -56,13 +57,13 @@ class Postroom:
 
 
 @contextlib.contextmanager
-def serving(home: Path, relay_port: int, **more: str) -> Iterator[Postroom]:
-    """`more` are settings by their names without POSTROOM_."""
+def serving(home: Path, relay_port: int, program: Sequence[str] = PROGRAM, **more: str) -> Iterator[Postroom]:
+    """`program` is what Python runs; `more` are settings by their names without POSTROOM_."""
     key = secrets.token_urlsafe(24)
     settings = {"DATA_DIR": str(home), "LISTEN": "127.0.0.1:0", "SANDBOX": "off", "ADMIN_KEY": key, **more}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("POSTROOM_")}
     environment |= {f"POSTROOM_{name}": value for name, value in settings.items()} | {"PYTHONPATH": str(SOURCE)}
-    command = [sys.executable, "-m", "postroom", "serve"]
+    command = [sys.executable, *program, "serve"]
     process = subprocess.Popen(command, env=environment, cwd=home.parent, stdout=subprocess.DEVNULL)
     try:
         postroom = Postroom(process, _url_of(process, home / "running.json"), settings["ADMIN_KEY"])
