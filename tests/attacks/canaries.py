@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ def canary(kind: str, number: int) -> str:
     return f'{kind}"{MARK}\\{number}&ü%'
 
 
+@cache
 def writings(text: str) -> Mapping[str, bytes]:
     """How `text` looks inside of something longer."""
     raw = text.encode()
@@ -35,15 +37,16 @@ def _base64(raw: bytes, at: int) -> bytes:
     return written[(0, 2, 3)[at] : whole // 3 * 4]
 
 
-def found_in(content: bytes, mark: str = MARK) -> list[str]:
-    """In which writings, with what stands round it."""
-    loose = content.lower()
+def found_in(content: bytes, *marks: str) -> list[str]:
+    """In which writings one of these (else the MARK) is there, with what stands round it."""
+    loose = content.lower()  # once: there are thousands to look for in hundreds of megabytes
     found = []
-    for name, form in writings(mark).items():
-        where, form = (loose, form.lower()) if name in ("URL", "JSON", "hex") else (content, form)
-        at = where.find(form)
-        if at >= 0:
-            found.append(f"{name}: {content[max(0, at - 120) : at + 80]!r}")
+    for mark in marks or (MARK,):
+        for name, form in writings(mark).items():
+            where, form = (loose, form.lower()) if name in ("URL", "JSON", "hex") else (content, form)
+            at = where.find(form)
+            if at >= 0:
+                found.append(f"{name}: {content[max(0, at - 120) : at + 80]!r}")
     return found
 
 

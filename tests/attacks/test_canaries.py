@@ -249,9 +249,10 @@ def pages(scene: Scene) -> None:
 
 
 def leaks(scene: Scene) -> list[str]:
-    found = [f"{where}: {how}" for where, content in scene.everything() for how in found_in(content)]
+    found = []
     for where, content in scene.everything():
-        found += [f"{where}: an API key" for key in scene.keys if any(found_in(content, key))]
+        found += [f"{where}: {how}" for how in found_in(content)]
+        found += [f"{where}: an API key, {how}" for how in found_in(content, *scene.keys)]
     return list(dict.fromkeys(found))
 
 
