@@ -4,6 +4,7 @@ surroundings, whoever made a mistake or whatever a relay says back."""
 import contextlib
 import json
 import sqlite3
+from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -249,11 +250,12 @@ def pages(scene: Scene) -> None:
 
 
 def leaks(scene: Scene) -> list[str]:
-    found = []
+    starts, places, whole = list[int](), list[str](), bytearray()
     for where, content in scene.everything():
-        found += [f"{where}: {how}" for how in found_in(content)]
-        found += [f"{where}: an API key, {how}" for how in found_in(content, *scene.keys)]
-    return list(dict.fromkeys(found))
+        starts.append(len(whole))
+        places.append(where)
+        whole += content + b"\n"
+    return [f"{places[bisect(starts, at) - 1]}: {how}" for at, how in found_in(bytes(whole), MARK, *scene.keys)]
 
 
 def run(scene: Scene, count: int) -> None:
