@@ -82,11 +82,12 @@ def test_a_test_mail_is_followed_to_its_end(served: Cli):
 
 
 def test_a_test_mail_that_is_refused_has_its_own_exit_code(served: Cli):
-    with a_relay(Mood({"dot": b"554 5.7.1 no spam here\r\n"})) as relay:
+    with a_relay(Mood({"dot": b"554 Message rejected: Email address is not verified.\r\n"})) as relay:
         served.ok("profile", "set", "--port", str(relay.port))
         done = served("check", "--send", "one@x.example")
     assert done.code == Exit.CHECK_MESSAGE, done
-    assert "no spam here" in done.out
+    assert "The relay said: 554 Message rejected" in done.out
+    assert "Why: Amazon SES takes no mail from this sender" in done.out
 
 
 def test_in_a_terminal_a_person_confirms_and_types_the_password(served: Cli):
@@ -101,6 +102,12 @@ def test_in_a_terminal_a_person_confirms_and_types_the_password(served: Cli):
     assert "[mechanism = nothing]; needs: password" in re.sub(r"\s+", " ", screen)
     assert "! auth" in screen  # it is allowed on this machine, and told all the same
     assert "crossed an open connection" in re.sub(r"\s+", " ", screen)
+
+
+def test_a_test_mail_needs_somebody_who_sends_it(in_place: Cli):
+    done = in_place("check", "--send", "one@x.example")
+    assert done.code == Exit.UNAVAILABLE
+    assert "nothing was handed in" in done.err
 
 
 def in_a_terminal(cli: Cli, *arguments: str, answers: tuple[str, ...]) -> tuple[int, str]:

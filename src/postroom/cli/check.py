@@ -10,6 +10,7 @@ from postroom.cli.exits import Exit
 from postroom.cli.invocation import AsJson, talk
 from postroom.cli.output import marked, say, show, watching
 from postroom.cli.profile import DEFAULT, Id
+from postroom.cli.send import require_a_worker
 from postroom.cli.settings import Settings
 from postroom.cli.spread import spread
 from postroom.domain.problems import Unavailable
@@ -69,6 +70,8 @@ def _checked(ctx: typer.Context, profile: str, body: dict[str, Any], *, quiet: b
     """The whole of it, told step by step unless `quiet`."""
 
     async def conversation(connection: Connection) -> Any:
+        if body["send"]:
+            require_a_worker(connection)
         steps: list[Any] = []
         with watching("Asking the relay…") as status:
             async for name, data in connection.follow(at("profiles", profile, "check"), body):
