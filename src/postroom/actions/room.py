@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from postroom.actions.audit import Audit
+from postroom.actions.checks import Checks
 from postroom.actions.keys import Keys
 from postroom.actions.mail import Mail
 from postroom.actions.profiles import Profiles
@@ -20,6 +21,7 @@ class Room:
     trials: Trials
     keys: Keys
     profiles: Profiles
+    checks: Checks
     revisions: Revisions
     mail: Mail
     sandbox: SandboxMail

@@ -17,7 +17,10 @@ from postroom.domain.profile import KEEP, Profile
 from postroom.domain.recipients import recipient_filter
 from postroom.domain.tenant import Tenant
 from postroom.domain.trial import Job, TestMail, Verdict
+from postroom.smtp.advice import advice_on
 from postroom.smtp.compose import compose
+from postroom.smtp.diagnosis import diagnose, in_words
+from postroom.smtp.doors import look_around
 from postroom.smtp.route import Route, Timeouts
 from postroom.smtp.send import send
 from postroom.store import audit, trials
@@ -25,6 +28,7 @@ from postroom.store.database import Database
 from postroom.store.ids import new_id
 
 AT_ONCE = Timeouts(connect=3.0, reply=3.0, dot=3.0, attempt=3.4)  # one product's client waits 5 s for the whole answer
+LOOK, LONGER = 1.0, 0.3  # seconds to look around after a failure: at most, and beyond the attempt's end
 AS_JOB = Timeouts(connect=10.0, reply=20.0, dot=20.0, attempt=30.0)
 
 
@@ -45,9 +49,9 @@ class Trials:
         """
         tried = None if change is None else lambda stored: replace(change(stored), recipient_filter=KEEP)
         route = await self._profiles.route_with(caller, tenant, profile_id, tried, clear_if_moved=clear_if_moved)
-        recipient = _recipient(caller, mail)
+        recipient = recipient_of(caller, mail)
         self._rates.test_mail(caller, tenant, recipient)
-        await self._note(caller, tenant, recipient)
+        await note_trial(self._database, caller, tenant, recipient)
         verdict = await _try(replace(route, timeouts=AT_ONCE), recipient, mail)
         if not verdict.code:
             await self._profiles.worked(tenant, profile_id, route)
@@ -57,7 +61,7 @@ class Trials:
         """Try the stored settings as a job; while one runs, that one is meant. Raises TooMany."""
         caller.require(Permission.SETTINGS_CHECK)
         # One whose key has no address to send to is told so by the job; it sends nothing.
-        self._rates.test_mail(caller, tenant, _recipient(caller, mail) if mail.recipient or caller.email else None)
+        self._rates.test_mail(caller, tenant, recipient_of(caller, mail) if mail.recipient or caller.email else None)
         job, is_new = await self._database.write(lambda connection: self._begin(connection, tenant))
         if is_new:
             task = asyncio.create_task(self._run(caller, tenant, mail, job))
@@ -88,8 +92,8 @@ class Trials:
         verdict = Verdict(Stage.SETTINGS, "internal", "Something went wrong here; it is in the server's log.")
         try:
             route = await self._profiles.route_with(caller, tenant, None, None)
-            recipient = _recipient(caller, mail)
-            await self._note(caller, tenant, recipient)
+            recipient = recipient_of(caller, mail)
+            await note_trial(self._database, caller, tenant, recipient)
             await self._database.write(lambda connection: trials.reach(connection, job.id, Stage.CONNECT))
             verdict = await _try(replace(route, timeouts=AS_JOB), recipient, mail)
             if not verdict.code:
@@ -102,18 +106,23 @@ class Trials:
         finally:
             await self._database.write(lambda connection: trials.end(connection, job.id, verdict))
 
-    async def _note(self, caller: Caller, tenant: Tenant, recipient: Address) -> None:
-        def note(connection: Connection) -> None:
-            now = self._database.now(connection)
-            audit.note(connection, caller, "settings.tried", str(recipient), tenant_id=tenant.id, now=now)
-
-        await self._database.write(note)
-
     def _oldest(self, connection: Connection) -> int:
         return self._database.now(connection) - int(2 * AS_JOB.attempt * SECOND)
 
 
-def _recipient(caller: Caller, mail: TestMail) -> Address:
+async def note_trial(database: Database, caller: Caller, tenant: Tenant, recipient: Address) -> None:
+    """In the audit: a real mail goes to somebody."""
+
+    def note(connection: Connection) -> None:
+        audit.note(
+            connection, caller, "settings.tried", str(recipient), tenant_id=tenant.id, now=database.now(connection)
+        )
+
+    await database.write(note)
+
+
+def recipient_of(caller: Caller, mail: TestMail) -> Address:
+    """To whom a test mail goes. Raises Invalid."""
     if mail.recipient is not None:
         return Address.parse(mail.recipient, "recipient")
     if caller.email is None:
@@ -130,8 +139,9 @@ async def _try(route: Route, recipient: Address, mail: TestMail) -> Verdict:
     if not recipient_filter(settings.recipient_filter).allows(recipient):
         return Verdict(Stage.POLICY, "policy.filtered", "The recipient filter does not allow this address.")
     envelope = Envelope(settings.mail_from or settings.sender_address, (str(recipient),))
+    end = time.monotonic() + route.timeouts.attempt + LONGER
     attempt = await send(route, envelope, _composed(settings, recipient, mail))
-    return _verdict(attempt.outcomes[str(recipient)])
+    return await _explained(route, attempt.outcomes[str(recipient)], end - time.monotonic())
 
 
 def _composed(settings: Profile, recipient: Address, mail: TestMail) -> bytes:
@@ -150,7 +160,11 @@ def _composed(settings: Profile, recipient: Address, mail: TestMail) -> bytes:
     )
 
 
-def _verdict(outcome: Outcome) -> Verdict:
+async def _explained(route: Route, outcome: Outcome, seconds_left: float) -> Verdict:
+    """With what a check would say of it."""
     if isinstance(outcome, Sent):
         return Verdict(outcome.stage)
-    return Verdict(outcome.stage, outcome.code, outcome.message)
+    seen = await look_around(route, outcome.code, outcome.stage, seconds=min(LOOK, seconds_left))
+    found = diagnose(route.profile, outcome.code, outcome.stage, outcome.reply, seen)
+    what = outcome.message.removesuffix(advice_on(outcome.code)).rstrip()  # that part is said better now
+    return Verdict(outcome.stage, outcome.code, in_words(what, found))

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from postroom.domain.delivery import Scope, Stage
 from postroom.domain.profile import Profile, TlsVersion
+from postroom.smtp.certificate import shown_by
 from postroom.smtp.failure import Failure
 
 # OpenSSL's X509_V_ERR numbers, which are part of its public interface.
@@ -19,6 +20,7 @@ _CERTIFICATE_PROBLEMS: Mapping[int, tuple[str, str]] = {
 }
 _UNTRUSTED = ("tls.untrusted", "The relay's certificate comes from an authority that is not trusted here.")
 _MINIMUM = {TlsVersion.V1_2: ssl.TLSVersion.TLSv1_2, TlsVersion.V1_3: ssl.TLSVersion.TLSv1_3}
+CHAIN = "chain"
 _TOO_OLD = frozenset({"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"})
 
 
@@ -36,6 +38,9 @@ def context(profile: Profile) -> ssl.SSLContext:
 def _context(verify: bool, authorities: str | None, minimum: TlsVersion) -> ssl.SSLContext:
     made = ssl.create_default_context(cadata=authorities)
     made.minimum_version = _MINIMUM[minimum]
+    if authorities is not None:
+        # Whatever the profile names is trusted as it is, also a relay's own certificate (Python 3.13 does so anyway).
+        made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if not verify:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
@@ -77,10 +82,12 @@ def explain(error: Exception, profile: Profile) -> Failure:
 
 
 def facts(tls: ssl.SSLObject) -> dict[str, str]:
-    """What an administrator wants to see of a connection that stands. Unverified certificates are not parsed."""
+    """What an administrator wants to see of a connection that stands. Unverified certificates are not parsed here; all
+    that was shown is under CHAIN, as PEM."""
     cipher = tls.cipher()
     shown = {"version": tls.version() or "", "cipher": cipher[0] if cipher else ""}
     certificate = tls.getpeercert() or {}
+    shown[CHAIN] = shown_by(tls)
     return shown | {
         name: text
         for name, text in (
