@@ -141,3 +141,8 @@ async def test_steps_are_told_as_they_come_and_looking_away_ends_the_check(relay
     assert told[-1] is Stage.GREETING
     await asyncio.sleep(0.05)
     assert slow.heard == ["EHLO postroom.test"]
+
+
+async def test_a_relays_own_full_stop_is_not_doubled(relay):
+    ladder = await steps(route_to(await relay(Mood({"MAIL": b"550 5.7.1 Not you.\r\n"}))))
+    assert ladder[-1].message.endswith(": 550 5.7.1 Not you.")

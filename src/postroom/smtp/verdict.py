@@ -43,12 +43,12 @@ def said_no(code: str, what: str, stage: Stage, reply: Reply) -> Failure:
     """While the connection is opened: a temporary no is about the relay; a final one, and a reply that is neither,
     about the settings."""
     scope = Scope.RELAY if reply.defers else Scope.PROFILE
-    return Failure(code, f"{what}: {reply}.", stage, scope, reply.shown())
+    return Failure(code, _in_words(what, reply), stage, scope, reply.shown())
 
 
 def closing(reply: Reply, stage: Stage) -> Failure:
     """421 may come in answer to anything (RFC 5321 3.8)."""
-    what = f"The relay is closing the connection: {reply}."
+    what = _in_words("The relay is closing the connection", reply)
     return Failure("relay.closing", what, stage, Scope.RELAY, reply.shown())
 
 
@@ -63,13 +63,13 @@ def utf8_unsupported(stage: Stage) -> Failure:
 
 
 def on_sender(reply: Reply, sender: str) -> Failure:
-    said, shown = f'The relay did not take the sender "{sender}": {reply}.', reply.shown()
+    said, shown = _in_words(f'The relay did not take the sender "{sender}"', reply), reply.shown()
     if reply.defers:
         return Failure("sender.deferred", said, Stage.SENDER, Scope.MESSAGE, shown)
     if reply.code == 530:  # RFC 3207 section 4, RFC 4954 section 6
         return _something_first(reply, shown)
     if _is_too_large(reply, shown):
-        what = f"The message is larger than the relay takes: {reply}."
+        what = _in_words("The message is larger than the relay takes", reply)
         return Failure("message.too_large", what, Stage.SENDER, Scope.MESSAGE, shown, permanent=True)
     if reply.code in (550, 553) or (shown.enhanced or "").startswith("5.7.") or shown.enhanced in _ABOUT_SENDER:
         # The settings name a sender that this relay will not have: every message would bounce.
@@ -78,7 +78,7 @@ def on_sender(reply: Reply, sender: str) -> Failure:
 
 
 def on_recipient(reply: Reply, recipient: str) -> Failure:
-    said, shown = f'The relay did not take the recipient "{recipient}": {reply}.', reply.shown()
+    said, shown = _in_words(f'The relay did not take the recipient "{recipient}"', reply), reply.shown()
     if reply.refuses:
         return Failure("recipient.refused", said, Stage.RECIPIENT, Scope.RECIPIENT, shown, permanent=True)
     code = "recipient.too_many" if reply.code == 452 and shown.enhanced == "4.5.3" else "recipient.deferred"
@@ -94,7 +94,7 @@ def on_dot(reply: Reply) -> Failure:
 
 
 def _on_message(code: str, what: str, stage: Stage, reply: Reply) -> Failure:
-    shown, said = reply.shown(), f"{what}: {reply}."
+    shown, said = reply.shown(), _in_words(what, reply)
     if reply.refuses and _is_too_large(reply, shown):
         return Failure("message.too_large", said, stage, Scope.MESSAGE, shown, permanent=True)
     ending = "refused" if reply.refuses else "deferred"
@@ -104,8 +104,13 @@ def _on_message(code: str, what: str, stage: Stage, reply: Reply) -> Failure:
 def _something_first(reply: Reply, shown: RelayReply) -> Failure:
     code = "tls.required" if "TLS" in shown.text.upper() else "auth.required"
     need = "TLS" if code == "tls.required" else "a login"
-    return Failure(code, f"The relay wants {need} first: {reply}.", Stage.SENDER, Scope.PROFILE, shown)
+    return Failure(code, _in_words(f"The relay wants {need} first", reply), Stage.SENDER, Scope.PROFILE, shown)
 
 
 def _is_too_large(reply: Reply, shown: RelayReply) -> bool:
     return reply.code == 552 or shown.enhanced in _TOO_LARGE
+
+
+def _in_words(what: str, reply: Reply) -> str:
+    """A sentence with the relay's words, which may have a full stop of their own."""
+    return f"{what}: {str(reply).rstrip('.')}."
