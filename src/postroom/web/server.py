@@ -23,7 +23,7 @@ from postroom.web import bodies, dialects, headers, metrics, openapi, problems, 
 from postroom.web.api import audit, conversion, keys, messages, profiles, revisions, sandbox, status, tenants, vault
 from postroom.web.api.models import ProblemOut
 from postroom.web.callers import Surroundings
-from postroom.web.pages import sandbox as pages
+from postroom.web.pages import site as pages
 from postroom.web.territories import Territories
 from postroom.web.uploads import Uploads
 

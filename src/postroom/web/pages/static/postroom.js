@@ -1,0 +1,58 @@
+// The console's small helpers. Every page works without them but for what lives (the check, new mail): what they need
+// stands in data attributes, and nothing here knows a page.
+
+// <button data-copy="#id">: the text of another element goes to the clipboard.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).textContent.trim());
+  const before = button.textContent;
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = before; }, 2000);
+});
+
+// <form data-confirm="Delete it?">: asks before it is sent, in a dialog that keyboard and screen reader know.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.dataset.confirm || form.dataset.confirmed) return;
+  event.preventDefault();
+  const dialog = document.createElement("dialog");
+  const question = document.createElement("p");
+  question.textContent = form.dataset.confirm;
+  const choices = document.createElement("form");
+  choices.method = "dialog";
+  choices.className = "actions";
+  const yes = document.createElement("button");
+  yes.value = "yes";
+  yes.className = "danger";
+  yes.textContent = event.submitter?.textContent.trim() || "Yes";
+  const no = document.createElement("button");
+  no.value = "no";
+  no.className = "plain";
+  no.textContent = "No, leave it";
+  choices.append(no, yes);
+  dialog.append(question, choices);
+  dialog.addEventListener("close", () => {
+    if (dialog.returnValue === "yes") {
+      form.dataset.confirmed = "yes";
+      form.requestSubmit(event.submitter);
+    }
+    dialog.remove();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+});
+
+// <section id="x" data-live="/live/…">: server-sent events; each says that the page has changed, and the section is taken
+// from the page anew. The stream ends with the session.
+for (const section of document.querySelectorAll("[data-live]")) {
+  const events = new EventSource(section.dataset.live);
+  events.addEventListener("changed", async () => {
+    const answer = await fetch(location.href);
+    if (!answer.ok || answer.redirected) return events.close();
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = page.getElementById(section.id);
+    if (fresh && !section.contains(document.activeElement)) section.replaceChildren(...fresh.childNodes);
+  });
+  events.addEventListener("end", () => events.close());
+}
