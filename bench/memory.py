@@ -22,6 +22,7 @@ from peers import postroom
 from sqlalchemy import Connection, select
 
 from postroom.store.database import Database
+from postroom.store.key_ring import vault_from
 from postroom.store.schema import profile
 
 MIB = 2**20
@@ -34,14 +35,16 @@ def idle(server: postroom.Postroom) -> int:
 
 
 def fill(home: Path, waiting: int, progress: rounds.Progress) -> None:
+    vault, _ = vault_from(None, home)
+
     async def work() -> None:
         database = Database.open(f"sqlite:///{home}/postroom.db", data_dir=home)
         lanes = list(await database.read(lambda connection: connection.execute(select(profile.c.lane)).scalars()))
-        await database.write(lambda connection: filling.seed(connection, lanes))
+        await database.write(lambda connection: filling.seed(connection, vault, lanes))
         for first in range(1, waiting, filling.AT_ONCE):
             last = min(first + filling.AT_ONCE, waiting) - 1
             progress.now(f"filling: {first - 1:,} of {waiting:,}")
-            await database.write(lambda connection, at=first, to=last: filling.fill(connection, lanes, at, to))
+            await database.write(lambda connection, at=first, to=last: filling.fill(connection, vault, lanes, at, to))
         await database.write(live)
         await database.close()
 
