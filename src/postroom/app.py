@@ -25,6 +25,7 @@ from postroom.actions.health import Health
 from postroom.actions.issuer import Issuer
 from postroom.actions.keys import Gate, Keys
 from postroom.actions.mail import Mail
+from postroom.actions.overview import Overviews
 from postroom.actions.profiles import Profiles, RouteWith
 from postroom.actions.rates import Rates
 from postroom.actions.revisions import Revisions
@@ -110,6 +111,7 @@ async def opened(
             tenants=Tenants(database),
             keys=Keys(database, vault, operator_key, Gate(rates, issuer), clock),
             profiles=managed,
+            overviews=Overviews(database, vault, certificates),
             revisions=Revisions(database, vault, changed),
             trials=Trials(database, managed, rates),
             mail=mail,
