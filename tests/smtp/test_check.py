@@ -9,9 +9,10 @@ import pytest
 from postroom.domain.delivery import Stage
 from postroom.domain.profile import Security
 from postroom.smtp import advice
-from postroom.smtp.check import Step, check
+from postroom.smtp.check import check
 from postroom.smtp.reach import Reach
 from postroom.smtp.send import send
+from postroom.smtp.step import Step
 
 from . import moods
 from .conftest import CONTENT, ENVELOPE, PASSWORD, route_to

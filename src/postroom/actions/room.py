@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from postroom.actions.audit import Audit
+from postroom.actions.checks import Checks
 from postroom.actions.keys import Keys
 from postroom.actions.mail import Mail
 from postroom.actions.overview import Overviews
@@ -22,6 +23,7 @@ class Room:
     keys: Keys
     profiles: Profiles
     overviews: Overviews
+    checks: Checks
     revisions: Revisions
     mail: Mail
     sandbox: SandboxMail

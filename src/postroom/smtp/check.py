@@ -6,8 +6,7 @@ dials, encrypts or logs in by another way. No mail is sent: after the recipient 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
 from typing import Literal
 
 from postroom.domain.delivery import Stage
@@ -23,23 +22,11 @@ from postroom.smtp.failure import Failure, Stopped
 from postroom.smtp.reply import Reply
 from postroom.smtp.route import Route
 from postroom.smtp.session import Session
+from postroom.smtp.step import Step
 from postroom.smtp.verdict import Interruption
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One rung of the ladder. `code` is stable: the failure's, or the stage's name with `.ok` or `.skipped`."""
-
-    stage: Stage
-    status: Literal["ok", "failed", "skipped"]
-    code: str
-    message: str
-    advice: str
-    detail: Mapping[str, str]
-    seconds: float
-
-
-async def check(route: Route, *, recipient: str | None = None) -> AsyncIterator[Step]:
+async def check(route: Route, *, recipient: str | None = None) -> AsyncGenerator[Step, None]:
     """Each step as soon as it is known; the first failure is the last step."""
     ladder = _Ladder()
     climb = asyncio.ensure_future(_climb(route, recipient, ladder))
@@ -53,7 +40,7 @@ async def check(route: Route, *, recipient: str | None = None) -> AsyncIterator[
         await asyncio.gather(climb, return_exceptions=True)
 
 
-async def failed_at_once(code: str, message: str) -> AsyncIterator[Step]:
+async def failed_at_once(code: str, message: str) -> AsyncGenerator[Step, None]:
     """The ladder of settings that can't even be put together."""
     yield Step(Stage.SETTINGS, "failed", code, message, advice_on(code), NO_DETAIL, 0.0)
 
