@@ -76,3 +76,8 @@ _TEMPLATES = _environment()
 def page(template: str, status: int = 200, **values: object) -> HTMLResponse:
     """A whole page."""
     return HTMLResponse(_TEMPLATES.get_template(template).render(**values), status)
+
+
+def text(template: str, **values: object) -> str:
+    """A part of a page."""
+    return _TEMPLATES.get_template(template).render(**values)
