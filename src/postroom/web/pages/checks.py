@@ -88,13 +88,14 @@ async def _only(event: Event) -> AsyncGenerator[Event, None]:
 
 async def _told(visit: Visit, editor: Editor, steps: AsyncGenerator[Step, None]) -> AsyncGenerator[Event, None]:
     """Each rung as the page would show it, so that there is one way to show it."""
-    failed = False
+    ended = []
     async with aclosing(steps):
         async for step in steps:
-            failed = failed or step.status == "failed"
-            rung = render.text("rung.html", step=told(step), check=visit.link(f"{editor.path}/check"))
+            ended.append(told(step))
+            rung = render.text("rung.html", step=ended[-1], check=visit.link(f"{editor.path}/check"))
             yield Event("step", {"html": rung, "stage": step.stage.value, "status": step.status})
-    yield Event("done", {"ok": not failed})
+    editor = replace(editor, steps=ended)
+    yield Event("done", {"ok": editor.failed_at is None, "words": editor.verdict})
 
 
 def _with_proposal(editor: Editor, proposal: str) -> Editor:

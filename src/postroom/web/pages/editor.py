@@ -15,6 +15,7 @@ from postroom.web.api.check_models import StepOut
 from postroom.web.api.profiles import which
 from postroom.web.pages import profile_form
 from postroom.web.pages.presets import Preset
+from postroom.web.pages.render import stage
 from postroom.web.pages.standing import standing
 from postroom.web.pages.visit import Visit
 
@@ -45,6 +46,19 @@ class Editor:
     def is_set(self, secret: str) -> bool:
         kept = self.stored and (self.stored.sealed_password if secret == "password" else self.stored.sign_in)  # noqa: S105
         return kept is not None
+
+    @property
+    def failed_at(self) -> str | None:
+        """The step at which a check failed."""
+        return next((each.stage for each in self.steps or () if each.status == "failed"), None)
+
+    @property
+    def verdict(self) -> str:
+        if self.failed_at is not None:
+            return f"It fails at: {stage(self.failed_at)}. What to do stands there."
+        if any(each.status == "warning" for each in self.steps or ()):
+            return "It works, but look at what is marked."
+        return "All is well with these settings."
 
     def has_any(self, names: Sequence[str]) -> bool:
         """Whether one of these fields says something, or is wrong: then it has to be seen."""

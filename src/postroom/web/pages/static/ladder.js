@@ -39,13 +39,14 @@ function unmark(field) {
 const heard = {
   step(step) {
     ladder.insertAdjacentHTML("beforeend", step.html);
+    ladder.lastElementChild.scrollIntoView({ block: "nearest" });
   },
   wrong(problem) {
     tell(problem.message, "bad");
     mark(problem.field, problem.message);
   },
   done(end) {
-    tell(end.ok ? "All is well with these settings." : "A step failed. What to do stands there.", end.ok ? "good" : "bad");
+    tell(end.words, end.ok ? "good" : "bad");
   },
 };
 
