@@ -32,7 +32,7 @@ class ProfileState:
     `certificate_ends`: of its relay, as this process last saw it (microseconds since 1970)."""
 
     stored: StoredProfile
-    lane: LaneRead = LaneRead()
+    lane: LaneRead
     through: StoredProfile | None = None
     certificate_ends: int | None = None
 
@@ -94,9 +94,7 @@ class Overviews:
             lane, relay = lanes[stored.lane], f"{stored.settings.host}:{stored.settings.port}"
             away = lane.about == Scope.RELAY.value and (stored.rests_until or 0) > now and stored.paused_at is None
             through = found.get(stored.settings.failover or 0) if away else None
-            states.append(
-                ProfileState(stored, lane, through, int(ends[relay] * SECOND) if relay in ends else None)
-            )
+            states.append(ProfileState(stored, lane, through, int(ends[relay] * SECOND) if relay in ends else None))
         return tuple(states)
 
     def _day(self, connection: Connection, tenant: Tenant, now: int) -> tuple[Hour, ...]:

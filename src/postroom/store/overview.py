@@ -1,5 +1,5 @@
-"""What a tenant's overview shows, by statements that stay quick with a hundred thousand messages: each seeks in an index
-(migration 0008 brings the one for held mail), and a day's chart is 24 short walks instead of one long one."""
+"""What a tenant's overview shows, by statements that stay quick with a hundred thousand messages: each seeks in an
+index (migration 0008 brings the one for held mail), and a day's chart is 24 short walks instead of one long one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ WHERE m.tenant_id = :tenant AND m.id >= :first AND m.id < :end
 
 
 def held(connection: Connection, tenant_id: int) -> int:
-    """How many deliveries wait for a person. The state stands in the text, or SQLite would not use the partial index."""
+    """How many deliveries wait for a person. As a parameter the state would keep SQLite from the partial index."""
     return int(connection.execute(_HELD, {"tenant": tenant_id}).scalar_one())
 
 

@@ -1,5 +1,5 @@
-"""/profiles/…/check: the settings in the form tried as they stand, saved or not. With script the ladder grows beside the
-form, by server-sent events; without, the page comes back with the whole of it."""
+"""/profiles/…/check: the settings in the form tried as they stand, saved or not. With script the ladder grows beside
+the form, by server-sent events; without, the page comes back with the whole of it."""
 
 import json
 from collections.abc import AsyncGenerator

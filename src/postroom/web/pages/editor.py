@@ -1,4 +1,4 @@
-"""The editor of a profile: what its page shows, for settings that are stored, typed, wrong, or overtaken by somebody."""
+"""The editor of a profile: what its page shows of settings that are stored, typed, wrong, or overtaken by somebody."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,9 +24,9 @@ DIALECT = "console"  # what a revision says that was made here
 
 @dataclass(frozen=True, slots=True)
 class Editor:
-    """`values` are what the fields hold, `wrong` what is wrong with them. `overtaken`: by field what it was when the form
-    was made, is now, and would become. `steps`: the ladder of a check that has ended; `used`: what of a proposal was
-    filled in."""
+    """`values` are what the fields hold, `wrong` what is wrong with them. `overtaken`: by field what it was when the
+    form was made, is now, and would become. `steps`: the ladder of a check that has ended; `used`: what of a proposal
+    was filled in."""
 
     values: Mapping[str, str]
     stored: StoredProfile | None = None
@@ -132,7 +132,6 @@ def _at_fields(editor: Editor) -> dict[str, str]:
 def _mechanisms() -> list[tuple[str, str]]:
     named = [each for kind in Auth for each in MECHANISMS[kind]]
     return [("", "The best that the relay offers"), *((each, each) for each in named)]
-
 
 
 def _failovers(others: Sequence[StoredProfile]) -> list[tuple[str, str]]:

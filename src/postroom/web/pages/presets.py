@@ -1,5 +1,5 @@
-"""What well-known relays want, as their operators publish it: the settings to begin with, and what to enter as user name
-and password. Adding one is one row."""
+"""What well-known relays want, as their operators publish it: the settings to begin with, and what to enter as user
+name and password. Adding one is one row."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

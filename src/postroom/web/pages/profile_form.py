@@ -1,7 +1,7 @@
 """A profile as the fields of a form, and back. Pure.
 
-A field that comes back as it was shown is no change; one that is missing from the form is none, either. Secrets are never
-shown: an empty one means "leave it", a tick beside it means "remove it".
+A field that comes back as it was shown is no change; one that is missing from the form is none, either. Secrets are
+never shown: an empty one means "leave it", a tick beside it means "remove it".
 """
 
 from collections.abc import Mapping
@@ -55,7 +55,8 @@ def patch(form: Mapping[str, str], before: Profile | None) -> Patch:
     stood = shown(before) if before is not None else {}
     given = {name: _text(form[name]) for name in FIELDS if name in form}
     said = {name: _read(name, text) for name, text in given.items() if name not in stood or _text(stood[name]) != text}
-    return Patch(**said, **{name: _secret(form, name) for name in SECRET_FIELDS})
+    said |= {name: _secret(form, name) for name in SECRET_FIELDS}
+    return Patch(**said)
 
 
 def with_changes(values: Mapping[str, str], changes: Mapping[str, Any]) -> dict[str, str]:

@@ -77,7 +77,11 @@ def _told(name: str, change: Any) -> tuple[str, str, str]:
 
 def _line(value: Any) -> str:
     """What a product said beyond our fields is kept by dialect; it is many things at once."""
-    return ", ".join(f"{name}: {_line(each)}" for name, each in value.items()) if isinstance(value, Mapping) else as_text(value)
+    return (
+        ", ".join(f"{name}: {_line(each)}" for name, each in value.items())
+        if isinstance(value, Mapping)
+        else as_text(value)
+    )
 
 
 def _against(stored: StoredProfile, old: StoredRevision) -> list[tuple[str, str, str]]:

@@ -21,7 +21,9 @@ def standing(state: ProfileState, now: int) -> Standing:
         return Standing("paused", "warn", "A person paused it. Its mail is kept until somebody resumes it.")
     if stored.trouble is not None:
         resting = state.is_resting(now)
-        return Standing("resting" if resting else "trouble", "bad", stored.trouble, stored.rests_until if resting else None)
+        return Standing(
+            "resting" if resting else "trouble", "bad", stored.trouble, stored.rests_until if resting else None
+        )
     if spent is not None and spent > now:
         return Standing("at its limit", "warn", "As much was sent as its limits allow. The rest waits.", spent)
     if stored.pace is not None:
