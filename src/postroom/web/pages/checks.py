@@ -27,8 +27,14 @@ NEEDED = "Enter this, too: it goes with the change."
 def routes() -> list[BaseRoute]:
     return [
         Route("/profiles/new/check", page(_check_new), methods=["POST"]),
+        Route("/profiles/{profile}/check", page(_back), methods=["GET"]),
         Route("/profiles/{profile}/check", page(_check), methods=["POST"]),
     ]
+
+
+async def _back(visit: Visit) -> Response:
+    """Who loads the page of a check again wants to see its profile."""
+    return visit.to(f"/profiles/{visit.part('profile')}")
 
 
 async def _check_new(visit: Visit) -> Response:

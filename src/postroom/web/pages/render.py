@@ -35,7 +35,7 @@ DONE: Final[Mapping[str, str]] = MappingProxyType(
 STAGES: Final[Mapping[str, str]] = {
     Stage.SETTINGS: "Settings", Stage.POLICY: "Network policy", Stage.RESOLVE: "Name (DNS)",
     Stage.CONNECT: "Connection", Stage.GREETING: "Greeting", Stage.EHLO: "EHLO", Stage.TLS: "Encryption (TLS)",
-    Stage.AUTH: "Login", Stage.SENDER: "Sender", Stage.RECIPIENT: "Recipient", Stage.DATA: "Mail",
+    Stage.AUTH: "Login", Stage.SIZE: "Size", Stage.SENDER: "Sender", Stage.RECIPIENT: "Recipient", Stage.DATA: "Mail",
     Stage.DOT: "Delivery",
 }  # fmt: skip
 

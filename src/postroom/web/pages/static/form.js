@@ -19,7 +19,8 @@ function remind(form) {
 function reveal(form) {
   for (const part of form.querySelectorAll("[data-when]")) {
     const fits = part.dataset.is.split(" ").includes(form.elements[part.dataset.when].value);
-    const kept = part.matches("[aria-invalid]") || part.querySelector("[aria-invalid]");
+    const fields = [part, ...part.querySelectorAll("input")].filter((field) => field.matches("input"));
+    const kept = fields.some((field) => field.matches("[aria-invalid], :checked") || field.type !== "checkbox" && field.value);
     const shown = part.matches("input") ? part.closest(".field") : part;
     shown.hidden = !fits && !kept;
   }
