@@ -20,11 +20,13 @@ from starlette.types import ASGIApp
 
 from postroom import cli, log
 from postroom.actions.audit import Audit, sealer_of
+from postroom.actions.checks import Checks
 from postroom.actions.first_start import sandbox_settings, settle_in
 from postroom.actions.health import Health
 from postroom.actions.issuer import Issuer
 from postroom.actions.keys import Gate, Keys
 from postroom.actions.mail import Mail
+from postroom.actions.overview import Overviews
 from postroom.actions.profiles import Profiles, RouteWith
 from postroom.actions.rates import Rates
 from postroom.actions.revisions import Revisions
@@ -55,6 +57,7 @@ from postroom.store.queue.claim import recover
 from postroom.store.references import References
 from postroom.store.vault import Vault
 from postroom.web.callers import Surroundings
+from postroom.web.events import Streams
 from postroom.web.patience import PatientProtocol, PatientServer
 from postroom.web.server import Ready, build
 from postroom.worker import chores
@@ -73,6 +76,7 @@ class Postroom:
     room: Room
     worker: Worker
     site: ASGIApp
+    streams: Streams
     operator_key: Secret
     first_key: Secret | None
 
@@ -98,11 +102,7 @@ async def opened(
         operator_key = Secret(secrets.token_urlsafe(32))
         mail = Mail(database, vault, worker)
         rates, issuer = rates or Rates(), _issuer(config, listening, clock)
-
-        def changed() -> None:
-            mail.settings_changed()
-            worker.settings_changed()
-
+        changed = _each(mail.settings_changed, worker.settings_changed)
         managed = Profiles(
             database, vault, references, route_with, changed, sandbox_settings(sandbox) if sandbox else None
         )
@@ -110,6 +110,8 @@ async def opened(
             tenants=Tenants(database),
             keys=Keys(database, vault, operator_key, Gate(rates, issuer), clock),
             profiles=managed,
+            overviews=Overviews(database, vault, certificates),
+            checks=Checks(database, managed, mail, rates),
             revisions=Revisions(database, vault, changed),
             trials=Trials(database, managed, rates),
             mail=mail,
@@ -118,9 +120,10 @@ async def opened(
             vault=VaultKeys(database, vault, key_file, changed),
             status=Status(database, vault, mail, counts, certificates),
         )
-        site = build(room, Ready(Health(database, room.status, worker).wrong), _surroundings(config), counts)
+        ready, streams = Ready(Health(database, room.status, worker).wrong), Streams()
+        site = build(room, ready, _surroundings(config), counts, streams)
         try:
-            yield Postroom(config, database, vault, room, worker, site, operator_key, first_key)
+            yield Postroom(config, database, vault, room, worker, site, streams, operator_key, first_key)
         finally:
             await room.trials.close()
             if issuer is not None:
@@ -128,6 +131,14 @@ async def opened(
             await tokens.close()
     finally:
         await database.close()
+
+
+def _each(*calls: Callable[[], None]) -> Callable[[], None]:
+    def call() -> None:
+        for each in calls:
+            each()
+
+    return call
 
 
 def _open(config: Config) -> Database:
@@ -179,6 +190,7 @@ async def _run(postroom: Postroom, listener: socket.socket | None, with_worker: 
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait([stopped, *parts], return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
+    postroom.streams.end()
     postroom.worker.stop()
     for task in (chore, stopped):
         task.cancel()

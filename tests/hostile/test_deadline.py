@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 
 from hostile.moods import good
-from postroom.actions import profiles
+from postroom.actions import checks
 from serving import a_house
 from smtp.moods import is_silent, open_relay
 
 
 def test_a_check_takes_no_longer_than_somebody_waits():
-    assert profiles.FOR_A_CHECK.attempt <= 20
+    assert checks.FOR_A_CHECK.attempt <= 20
 
 
 async def test_a_check_of_a_silent_relay_ends_by_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(profiles, "FOR_A_CHECK", replace(profiles.FOR_A_CHECK, reply=5, attempt=0.5))
+    monkeypatch.setattr(checks, "FOR_A_CHECK", replace(checks.FOR_A_CHECK, reply=5, attempt=0.5))
     async with a_house(tmp_path) as house, open_relay(good(greeting=is_silent)) as silent:
         settings = {"host": "127.0.0.1", "port": silent.port, "sender_address": "a@b.example"}
         await house.client.put("/v1/profiles/1", json=settings, headers=house.admin)

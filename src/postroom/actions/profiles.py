@@ -1,6 +1,6 @@
-"""Profiles: read, save, delete, check. Every way in (native API, dialects, command line) saves by `Profiles.save`."""
+"""Profiles: read, save, delete. Every way in (native API, dialects, command line) saves by `Profiles.save`."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
@@ -12,13 +12,12 @@ from postroom.actions.sign_ins import GivenSignIn, SignIns, digest
 from postroom.actions.stored_secrets import StoredSecrets
 from postroom.domain.access import Caller, Permission
 from postroom.domain.destination import Secrets, destination, keep_or_replace_secrets
-from postroom.domain.problems import Conflict, SecretLost
+from postroom.domain.problems import Conflict
 from postroom.domain.profile import KEEP, Patch, Profile, apply, changed_fields
 from postroom.domain.secret import Secret
 from postroom.domain.tenant import Tenant
 from postroom.domain.text import one_line
-from postroom.smtp.check import Step, check, failed_at_once
-from postroom.smtp.route import Route, Timeouts
+from postroom.smtp.route import Route
 from postroom.smtp.sign_in import SignIn
 from postroom.store import audit, profiles, sign_ins
 from postroom.store.database import Database
@@ -29,7 +28,6 @@ from postroom.store.references import References
 from postroom.store.vault import Vault
 
 Change = Callable[[StoredProfile | None], Patch]
-FOR_A_CHECK = Timeouts(connect=10, reply=15, dot=15, attempt=20)  # somebody waits for the end of it
 RouteWith = Callable[[Profile, Secret | None, SignIn | None], Route]
 
 
@@ -49,6 +47,11 @@ class Profiles:
         self._route_with = route_with
         self._changed = changed
         self._fallback = fallback
+
+    @property
+    def fallback(self) -> Profile | None:
+        """The installation's own settings."""
+        return self._fallback
 
     def is_fallback(self, stored: StoredProfile | None) -> bool:
         """Whether these are the installation's own settings, or none at all."""
@@ -142,28 +145,6 @@ class Profiles:
         await self._database.write(step)
         self._changed()
 
-    async def check(
-        self, caller: Caller, tenant: Tenant, profile_id: int | None, recipient: str | None
-    ) -> AsyncIterator[Step]:
-        """The staged test of the stored settings, step by step as it happens; sends nothing."""
-        caller.require(Permission.SETTINGS_CHECK)
-        stored = await self._database.read(lambda connection: profiles.get(connection, tenant.id, profile_id))
-        try:
-            route = replace(self._stored_route(stored), timeouts=FOR_A_CHECK)
-        except SecretLost as lost:
-            return failed_at_once("settings.secret_lost", lost.message)
-        return self._checked(tenant, stored.id, route, recipient)
-
-    async def _checked(
-        self, tenant: Tenant, profile_id: int, route: Route, recipient: str | None
-    ) -> AsyncIterator[Step]:
-        failed = False
-        async for step in check(route, recipient=recipient):
-            failed = failed or step.status == "failed"
-            yield step
-        if not failed:
-            await self.worked(tenant, profile_id, route)
-
     async def worked(self, tenant: Tenant, profile_id: int | None, route: Route) -> None:
         """The relay was just found to be well with this route: if that is the stored one, its mail waits no longer."""
 
@@ -205,17 +186,17 @@ class Profiles:
 
     async def route_with(
         self, caller: Caller, tenant: Tenant, profile_id: int | None, change: Change | None, *,
-        clear_if_moved: bool = False,
+        clear_if_moved: bool = False, is_new: bool = False,
     ) -> Route:  # fmt: skip
-        """The way to the relay as it would be after `change` (None: as it is), under the same rules as a save. Raises
-        NotFound, Invalid, SecretNeeded."""
+        """The way to the relay as it would be after `change` (None: as it is), under the same rules as a save. With
+        `is_new` there is nothing yet to change. Raises NotFound, Invalid, SecretNeeded, SecretLost."""
         caller.require(Permission.SETTINGS_CHECK)
 
         def settle(connection: Connection) -> Route:
             if change is None:
                 return self._stored_route(profiles.get(connection, tenant.id, profile_id))
             find = profiles.find if profile_id is None else profiles.get
-            before = find(connection, tenant.id, profile_id)
+            before = None if is_new else find(connection, tenant.id, profile_id)
             new, secrets = self._after(caller, before, change(before), clear_if_moved)
             return self._route_with(new, secrets.password, self._sign_in_with(before, new, secrets))
 

@@ -45,9 +45,9 @@ class Trials:
         """
         tried = None if change is None else lambda stored: replace(change(stored), recipient_filter=KEEP)
         route = await self._profiles.route_with(caller, tenant, profile_id, tried, clear_if_moved=clear_if_moved)
-        recipient = _recipient(caller, mail)
+        recipient = recipient_of(caller, mail)
         self._rates.test_mail(caller, tenant, recipient)
-        await self._note(caller, tenant, recipient)
+        await note_trial(self._database, caller, tenant, recipient)
         verdict = await _try(replace(route, timeouts=AT_ONCE), recipient, mail)
         if not verdict.code:
             await self._profiles.worked(tenant, profile_id, route)
@@ -57,7 +57,7 @@ class Trials:
         """Try the stored settings as a job; while one runs, that one is meant. Raises TooMany."""
         caller.require(Permission.SETTINGS_CHECK)
         # One whose key has no address to send to is told so by the job; it sends nothing.
-        self._rates.test_mail(caller, tenant, _recipient(caller, mail) if mail.recipient or caller.email else None)
+        self._rates.test_mail(caller, tenant, recipient_of(caller, mail) if mail.recipient or caller.email else None)
         job, is_new = await self._database.write(lambda connection: self._begin(connection, tenant))
         if is_new:
             task = asyncio.create_task(self._run(caller, tenant, mail, job))
@@ -88,8 +88,8 @@ class Trials:
         verdict = Verdict(Stage.SETTINGS, "internal", "Something went wrong here; it is in the server's log.")
         try:
             route = await self._profiles.route_with(caller, tenant, None, None)
-            recipient = _recipient(caller, mail)
-            await self._note(caller, tenant, recipient)
+            recipient = recipient_of(caller, mail)
+            await note_trial(self._database, caller, tenant, recipient)
             await self._database.write(lambda connection: trials.reach(connection, job.id, Stage.CONNECT))
             verdict = await _try(replace(route, timeouts=AS_JOB), recipient, mail)
             if not verdict.code:
@@ -102,18 +102,23 @@ class Trials:
         finally:
             await self._database.write(lambda connection: trials.end(connection, job.id, verdict))
 
-    async def _note(self, caller: Caller, tenant: Tenant, recipient: Address) -> None:
-        def note(connection: Connection) -> None:
-            now = self._database.now(connection)
-            audit.note(connection, caller, "settings.tried", str(recipient), tenant_id=tenant.id, now=now)
-
-        await self._database.write(note)
-
     def _oldest(self, connection: Connection) -> int:
         return self._database.now(connection) - int(2 * AS_JOB.attempt * SECOND)
 
 
-def _recipient(caller: Caller, mail: TestMail) -> Address:
+async def note_trial(database: Database, caller: Caller, tenant: Tenant, recipient: Address) -> None:
+    """In the audit: a real mail goes to somebody."""
+
+    def note(connection: Connection) -> None:
+        audit.note(
+            connection, caller, "settings.tried", str(recipient), tenant_id=tenant.id, now=database.now(connection)
+        )
+
+    await database.write(note)
+
+
+def recipient_of(caller: Caller, mail: TestMail) -> Address:
+    """To whom a test mail goes. Raises Invalid."""
     if mail.recipient is not None:
         return Address.parse(mail.recipient, "recipient")
     if caller.email is None:

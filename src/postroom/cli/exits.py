@@ -32,6 +32,7 @@ class Exit(IntEnum):
     CHECK_AUTH = 24
     CHECK_SENDER = 25
     CHECK_RECIPIENT = 26
+    CHECK_MESSAGE = 27
     NOT_ALL_SENT = 30
     AUDIT_REWRITTEN = 40
 
@@ -51,6 +52,7 @@ MEANINGS: Mapping[Exit, str] = {
     Exit.CHECK_AUTH: "check: the login failed",
     Exit.CHECK_SENDER: "check: the relay refuses the sender",
     Exit.CHECK_RECIPIENT: "check: the relay refuses the recipient",
+    Exit.CHECK_MESSAGE: "check: the test mail was not sent",
     Exit.NOT_ALL_SENT: "send --wait: not every delivery was sent",
     Exit.AUDIT_REWRITTEN: "audit verify: something was edited, removed, reordered or inserted",
 }
@@ -77,6 +79,9 @@ _STAGES: Mapping[str, Exit] = {
     Stage.AUTH: Exit.CHECK_AUTH,
     Stage.SENDER: Exit.CHECK_SENDER,
     Stage.RECIPIENT: Exit.CHECK_RECIPIENT,
+    Stage.SIZE: Exit.CHECK_MESSAGE,
+    Stage.DATA: Exit.CHECK_MESSAGE,
+    Stage.DOT: Exit.CHECK_MESSAGE,
 }
 
 

@@ -152,7 +152,8 @@ _CONNECT, _SEND = (40, "Connect to host"), (80, "Send test message")
 _STEPS: Final[Mapping[Stage, tuple[int, str]]] = {
     Stage.SETTINGS: (15, "Find user data"), Stage.POLICY: (20, "Create mime message"), Stage.RESOLVE: _CONNECT,
     Stage.CONNECT: _CONNECT, Stage.GREETING: _CONNECT, Stage.EHLO: _CONNECT, Stage.TLS: _CONNECT,
-    Stage.AUTH: (60, "Authenticate"), Stage.SENDER: _SEND, Stage.RECIPIENT: _SEND, Stage.DATA: _SEND, Stage.DOT: _SEND,
+    Stage.AUTH: (60, "Authenticate"), Stage.SIZE: _SEND, Stage.SENDER: _SEND, Stage.RECIPIENT: _SEND, Stage.DATA: _SEND,
+    Stage.DOT: _SEND,
 }  # fmt: skip
 
 

@@ -51,6 +51,7 @@ class Stage(StrEnum):
     EHLO = "ehlo"
     TLS = "tls"
     AUTH = "auth"
+    SIZE = "size"  # of a check only
     SENDER = "sender"
     RECIPIENT = "recipient"
     DATA = "data"  # up to the 354

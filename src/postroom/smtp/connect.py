@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from postroom.domain.delivery import Scope, Stage
 from postroom.smtp.dial import dial
@@ -30,7 +30,12 @@ async def connect(route: Route, tell: Tell) -> socket.socket | Failure:
     if failure is not None:
         return failure
     tell(Passed(Stage.POLICY, "The network policy of this installation allows it."))
-    return await dial(addresses, port, route.timeouts.connect)
+
+    def stands(address: str, tried: Mapping[str, str]) -> None:
+        relay = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        tell(Passed(Stage.CONNECT, "The relay accepted the connection.", {"relay": relay, **tried}))
+
+    return await dial(addresses, port, route.timeouts.connect, stands)
 
 
 async def _resolve(route: Route) -> tuple[str, ...] | Failure:

@@ -7,7 +7,7 @@ import asyncio
 import errno
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from postroom.domain.delivery import Scope, Stage
 from postroom.smtp.failure import Failure
@@ -18,21 +18,33 @@ MOST_ADDRESSES = 8
 _UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
-async def dial(addresses: Sequence[str], port: int, seconds: float) -> socket.socket | Failure:
-    """The first connection that stands, or why there is none."""
+Stands = Callable[[str, Mapping[str, str]], None]  # the address, and what came of each one that was tried
+
+
+async def dial(
+    addresses: Sequence[str], port: int, seconds: float, stands: Stands | None = None
+) -> socket.socket | Failure:
+    """The first connection that stands, which `stands` is told about, or why there is none."""
     race = _Race(addresses[:MOST_ADDRESSES], port)
     try:
         async with asyncio.timeout(seconds):
-            return await race.run() or _explain(race.errors, port)
+            connection = await race.run()
+        if connection is None:
+            return _explain(list(race.errors.values()), port, race.tried())
+        if stands is not None:
+            stands(race.winner, race.tried())
+        return connection
     except TimeoutError:
-        return _explain([TimeoutError()], port)
+        return _explain([TimeoutError()], port, race.tried())
     finally:
         await race.stop()
 
 
 class _Race:
     def __init__(self, addresses: Sequence[str], port: int) -> None:
-        self.errors: list[BaseException] = []
+        self.errors: dict[str, BaseException] = {}  # by address
+        self.winner = ""  # its address
+        self._begun: list[str] = []
         self._port = port
         self._left = deque(addresses)
         self._running: set[asyncio.Task[socket.socket]] = set()
@@ -41,11 +53,22 @@ class _Race:
     async def run(self) -> socket.socket | None:
         while self._winner is None and (self._left or self._running):
             if self._left:
-                self._running.add(asyncio.ensure_future(_connect(self._left.popleft(), self._port)))
+                self._begin(self._left.popleft())
             pause = STAGGER if self._left else None
             done, self._running = await asyncio.wait(self._running, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
             self._judge(done)
         return self._winner
+
+    def tried(self) -> dict[str, str]:
+        """Each address that was dialled and what came of it, for people."""
+        return {"tried": ", ".join(f"{each}: {self._end_of(each)}" for each in self._begun)} if self._begun else {}
+
+    def _end_of(self, address: str) -> str:
+        return "connected" if address == self.winner else _in_a_word(self.errors.get(address, TimeoutError()))
+
+    def _begin(self, address: str) -> None:
+        self._begun.append(address)
+        self._running.add(asyncio.create_task(_connect(address, self._port), name=address))
 
     async def stop(self) -> None:
         for task in self._running:
@@ -59,9 +82,9 @@ class _Race:
         for task in done:
             error = task.exception()
             if error is not None:
-                self.errors.append(error)
+                self.errors[task.get_name()] = error
             elif self._winner is None:
-                self._winner = task.result()
+                self._winner, self.winner = task.result(), task.get_name()
             else:
                 task.result().close()
 
@@ -79,7 +102,15 @@ async def _connect(address: str, port: int) -> socket.socket:
     return sock
 
 
-def _explain(errors: Sequence[BaseException], port: int) -> Failure:
+def _in_a_word(error: BaseException) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "refused"
+    if isinstance(error, TimeoutError):
+        return "no answer"
+    return "no way there" if isinstance(error, OSError) and error.errno in _UNREACHABLE else "failed"
+
+
+def _explain(errors: Sequence[BaseException], port: int, tried: Mapping[str, str]) -> Failure:
     # Of several addresses, the one that at least answered tells most.
     error = next((error for error in errors if isinstance(error, ConnectionRefusedError)), None) or errors[-1]
     code, what = "connect.failed", f"The connection to the relay's port {port} failed."
@@ -89,4 +120,4 @@ def _explain(errors: Sequence[BaseException], port: int) -> Failure:
         code, what = "connect.timeout", f"The relay's port {port} did not answer in time."
     elif isinstance(error, OSError) and error.errno in _UNREACHABLE:
         code, what = "connect.unreachable", "There is no way from this machine to the relay's address."
-    return Failure(code, what, Stage.CONNECT, Scope.RELAY)
+    return Failure(code, what, Stage.CONNECT, Scope.RELAY, detail=tried)

@@ -1,6 +1,8 @@
 """A failure on the way to a relay: a stable code, what happened, whom it is about, and (by code) what to do."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from postroom.domain.delivery import Deferred, Refused, RelayReply, Scope, Stage
 from postroom.smtp.advice import advice_on
@@ -16,6 +18,7 @@ class Failure:
     scope: Scope
     reply: RelayReply | None = None
     permanent: bool = False
+    detail: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), compare=False)  # facts, for a check
 
     @property
     def advice(self) -> str:

@@ -13,7 +13,7 @@ from postroom.smtp.alarm import Alarm
 from postroom.smtp.attempt import Job
 from postroom.smtp.capabilities import Capabilities
 from postroom.smtp.connect import Tell, connect, to_nobody
-from postroom.smtp.dialogue import Dialogue, Passed
+from postroom.smtp.dialogue import Dialogue
 from postroom.smtp.errand import errand_of
 from postroom.smtp.failure import Failure
 from postroom.smtp.line import Line
@@ -98,7 +98,6 @@ class Session:
         if isinstance(connection, Failure):
             return connection
         await self._line.take(connection)
-        self._tell(Passed(Stage.CONNECT, "The relay accepted the connection.", {"relay": self.relay}))
         # An address is missing only where the connection has gone again already.
         here = self._route.at(self._line.address) if self._line.address else self._route
         if here.password is not None:

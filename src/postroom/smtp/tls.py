@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from postroom.domain.delivery import Scope, Stage
 from postroom.domain.profile import Profile, TlsVersion
+from postroom.smtp.certificate import shown_by
 from postroom.smtp.failure import Failure
 
 # OpenSSL's X509_V_ERR numbers, which are part of its public interface.
@@ -19,6 +20,7 @@ _CERTIFICATE_PROBLEMS: Mapping[int, tuple[str, str]] = {
 }
 _UNTRUSTED = ("tls.untrusted", "The relay's certificate comes from an authority that is not trusted here.")
 _MINIMUM = {TlsVersion.V1_2: ssl.TLSVersion.TLSv1_2, TlsVersion.V1_3: ssl.TLSVersion.TLSv1_3}
+CHAIN = "chain"
 _TOO_OLD = frozenset({"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"})
 
 
@@ -77,10 +79,12 @@ def explain(error: Exception, profile: Profile) -> Failure:
 
 
 def facts(tls: ssl.SSLObject) -> dict[str, str]:
-    """What an administrator wants to see of a connection that stands. Unverified certificates are not parsed."""
+    """What an administrator wants to see of a connection that stands. Unverified certificates are not parsed here; all
+    that was shown is under CHAIN, as PEM."""
     cipher = tls.cipher()
     shown = {"version": tls.version() or "", "cipher": cipher[0] if cipher else ""}
     certificate = tls.getpeercert() or {}
+    shown[CHAIN] = shown_by(tls)
     return shown | {
         name: text
         for name, text in (

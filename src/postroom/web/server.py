@@ -20,14 +20,27 @@ from postroom.dialects import ALL
 from postroom.domain.counts import Counts
 from postroom.domain.problems import Invalid, NoRoute, Problem
 from postroom.web import bodies, dialects, headers, metrics, openapi, problems, request_ids
-from postroom.web.api import audit, conversion, keys, messages, profiles, revisions, sandbox, status, tenants, vault
+from postroom.web.api import (
+    audit,
+    checks,
+    conversion,
+    keys,
+    messages,
+    profiles,
+    revisions,
+    sandbox,
+    status,
+    tenants,
+    vault,
+)
 from postroom.web.api.models import ProblemOut
 from postroom.web.callers import Surroundings
+from postroom.web.events import Streams
 from postroom.web.pages import site as pages
 from postroom.web.territories import Territories
 from postroom.web.uploads import Uploads
 
-_NATIVE = (profiles, messages, keys, tenants, vault)
+_NATIVE = (profiles, checks, messages, keys, tenants, vault)
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemOut, "content": {"application/problem+json": {}}}
     for status in (400, 401, 403, 404, 409, 412, 413, 429, 500, 503)
@@ -42,7 +55,9 @@ class Ready:
     wrong: Callable[[], Awaitable[Mapping[str, str]]]
 
 
-def build(room: Room, health: Ready, surroundings: Surroundings, counts: Counts | None = None) -> ASGIApp:
+def build(
+    room: Room, health: Ready, surroundings: Surroundings, counts: Counts | None = None, streams: Streams | None = None
+) -> ASGIApp:
     speaking = {dialect: dialects.build(dialect) for dialect in ALL}
     native = _native()
     documents = {"v1": native} | {dialect.name: app for dialect, app in speaking.items()}
@@ -57,8 +72,10 @@ def build(room: Room, health: Ready, surroundings: Surroundings, counts: Counts 
     handlers: dict[Any, Any] = {HTTPException: _no_route, Problem: _problem, Exception: _bug}
     site = Starlette(routes=routes, exception_handlers=handlers)
     site.router.redirect_slashes = False
+    streams = streams or Streams()
     for app in (site, native, *speaking.values()):
         app.state.room = room
+        app.state.streams = streams
         app.state.surroundings = surroundings
     areas: dict[ASGIApp, str] = {app: dialect.name for dialect, app in speaking.items()} | {_send_mail: "v1"}
     return _Front(site, Territories(speaking), areas, counts or Counts(), surroundings.is_https)

@@ -149,22 +149,3 @@ class ProfileOut(Out):
 
 class ProfileList(Out):
     profiles: list[ProfileOut]
-
-
-class CheckBody(In):
-    recipient: str | None = Field(None, description="Ask the relay whether it would take mail for this address.")
-
-
-class StepOut(Out):
-    stage: str
-    status: Literal["ok", "failed", "skipped"]
-    code: str
-    message: str
-    advice: str
-    detail: dict[str, str]
-    seconds: float
-
-
-class CheckOut(Out):
-    ok: bool
-    steps: list[StepOut]

@@ -7,26 +7,22 @@ from fastapi import APIRouter, Header, Request, Response
 from postroom.domain.problems import Invalid
 from postroom.domain.profile import SECRET_FIELDS, Patch
 from postroom.domain.secret import Secret
-from postroom.smtp.check import Step
 from postroom.store.profiles import StoredProfile
 from postroom.web import bodies
 from postroom.web.api.models import moment
 from postroom.web.api.profile_models import (
-    CheckBody,
-    CheckOut,
     NewProfileBody,
     ProfileBody,
     ProfileList,
     ProfileOut,
     ProfilePatchBody,
-    StepOut,
 )  # fmt: skip
 from postroom.web.callers import NativeCaller, NativeTenant, TheRoom
 from postroom.web.openapi import takes
 
 router = APIRouter(tags=["profiles"])
 DIALECT = "native"
-MODELS = (ProfileBody, NewProfileBody, ProfilePatchBody, CheckBody)
+MODELS = (ProfileBody, NewProfileBody, ProfilePatchBody)
 
 IfMatch = Annotated[str | None, Header(description='The ETag that your change is based on, such as "3".')]
 
@@ -71,7 +67,7 @@ async def patch_profile(
     if_match: IfMatch = None,
 ) -> ProfileOut:  # fmt: skip
     body: ProfilePatchBody = bodies.parse(ProfilePatchBody, await bodies.read(request, bodies.SETTINGS_OCTETS))
-    patch = _partial(body)
+    patch = partial(body)
     stored = await room.profiles.save(
         caller, tenant, which(profile), lambda _stored: patch, dialect=DIALECT, if_revision=revision(if_match)
     )
@@ -87,16 +83,6 @@ async def delete_profile(
     profile: str, room: TheRoom, caller: NativeCaller, tenant: NativeTenant, if_match: IfMatch = None
 ) -> None:
     await room.profiles.delete(caller, tenant, which(profile), if_revision=revision(if_match))
-
-
-@router.post("/profiles/{profile}/check", summary="Try the settings, step by step", openapi_extra=takes(CheckBody))
-async def check_profile(
-    profile: str, request: Request, room: TheRoom, caller: NativeCaller, tenant: NativeTenant
-) -> CheckOut:
-    raw = await bodies.read(request, bodies.SETTINGS_OCTETS)
-    body: CheckBody = bodies.parse(CheckBody, raw or b"{}")
-    steps = [each async for each in await room.profiles.check(caller, tenant, which(profile), body.recipient)]
-    return CheckOut(ok=all(each.status != "failed" for each in steps), steps=[_step(each) for each in steps])
 
 
 @router.post("/profiles/{profile}/pause", summary="Keep its mail back until it is resumed")
@@ -171,7 +157,8 @@ _CANNOT_BE_NULL = (
 )  # fmt: skip
 
 
-def _partial(body: ProfilePatchBody) -> Patch:
+def partial(body: ProfilePatchBody) -> Patch:
+    """Only what is named. Raises Invalid."""
     said = {name: getattr(body, name) for name in body.model_fields_set - {"name", "default", *SECRET_FIELDS}}
     for name in _CANNOT_BE_NULL:
         if name in said and said[name] is None:
@@ -182,10 +169,3 @@ def _partial(body: ProfilePatchBody) -> Patch:
 def _secrets(body: ProfileBody | ProfilePatchBody) -> dict[str, Any]:
     said = {name: getattr(body, name) for name in SECRET_FIELDS if name in body.model_fields_set}
     return {name: Secret(text) if text else None for name, text in said.items()}
-
-
-def _step(step: Step) -> StepOut:
-    return StepOut(
-        stage=step.stage.value, status=step.status, code=step.code, message=step.message, advice=step.advice,
-        detail=dict(step.detail), seconds=round(step.seconds, 6),
-    )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from starlette.responses import HTMLResponse
 
+from postroom.domain.delivery import Stage
 from postroom.web.api.models import moment
 
 SECOND = 1_000_000
@@ -29,6 +30,19 @@ DONE: Final[Mapping[str, str]] = MappingProxyType(
         "emptied": "The sandbox is empty.",
     }
 )
+
+
+STAGES: Final[Mapping[str, str]] = {
+    Stage.SETTINGS: "Settings", Stage.POLICY: "Network policy", Stage.RESOLVE: "Name (DNS)",
+    Stage.CONNECT: "Connection", Stage.GREETING: "Greeting", Stage.EHLO: "EHLO", Stage.TLS: "Encryption (TLS)",
+    Stage.AUTH: "Login", Stage.SIZE: "Size", Stage.SENDER: "Sender", Stage.RECIPIENT: "Recipient", Stage.DATA: "Mail",
+    Stage.DOT: "Delivery",
+}  # fmt: skip
+
+
+def stage(name: str) -> str:
+    """A step of a check, in words."""
+    return STAGES.get(name, name)
 
 
 def clock(microseconds: int) -> str:
@@ -66,7 +80,7 @@ def _environment() -> Environment:
         loader=PackageLoader("postroom.web.pages"), autoescape=select_autoescape(default=True),
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(moment=moment, clock=clock, size=size, ago=ago)
+    environment.filters.update(moment=moment, clock=clock, size=size, ago=ago, stage=stage)
     return environment
 
 
@@ -76,3 +90,8 @@ _TEMPLATES = _environment()
 def page(template: str, status: int = 200, **values: object) -> HTMLResponse:
     """A whole page."""
     return HTMLResponse(_TEMPLATES.get_template(template).render(**values), status)
+
+
+def text(template: str, **values: object) -> str:
+    """A part of a page."""
+    return _TEMPLATES.get_template(template).render(**values)

@@ -9,11 +9,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from postroom.web.pages import overview, sandbox, sign_in
+from postroom.web.pages import as_dialect, checks, overview, profiles, revisions, sandbox, sign_in
 from postroom.web.pages.render import page
 
 _STATIC = Path(__file__).parent / "static"
-_NOUNS = (overview, sandbox, sign_in)
+_NOUNS = (overview, checks, profiles, as_dialect, revisions, sandbox, sign_in)
 
 
 def routes(documents: Mapping[str, FastAPI]) -> list[BaseRoute]:
