@@ -24,3 +24,8 @@ def time_of(identifier: str) -> int:
     for digit in identifier[:10]:
         value = value << 5 | _DIGITS.index(digit)
     return value * 1000
+
+
+def first_id(moment: int) -> str:
+    """The smallest that could have been made then (microseconds since 1970)."""
+    return _digits(max(moment, 0) // 1000)

@@ -23,7 +23,9 @@ from postroom.web import bodies, dialects, headers, metrics, openapi, problems, 
 from postroom.web.api import audit, conversion, keys, messages, profiles, revisions, sandbox, status, tenants, vault
 from postroom.web.api.models import ProblemOut
 from postroom.web.callers import Surroundings
+from postroom.web.events import Streams
 from postroom.web.pages import site as pages
+from postroom.web.pages import trouble
 from postroom.web.territories import Territories
 from postroom.web.uploads import Uploads
 
@@ -42,7 +44,9 @@ class Ready:
     wrong: Callable[[], Awaitable[Mapping[str, str]]]
 
 
-def build(room: Room, health: Ready, surroundings: Surroundings, counts: Counts | None = None) -> ASGIApp:
+def build(
+    room: Room, health: Ready, surroundings: Surroundings, counts: Counts | None = None, streams: Streams | None = None
+) -> ASGIApp:
     speaking = {dialect: dialects.build(dialect) for dialect in ALL}
     native = _native()
     documents = {"v1": native} | {dialect.name: app for dialect, app in speaking.items()}
@@ -54,11 +58,13 @@ def build(room: Room, health: Ready, surroundings: Surroundings, counts: Counts 
         Route("/metrics", metrics.show),
         Mount("/v1", native),
     ]
-    handlers: dict[Any, Any] = {HTTPException: _no_route, Problem: _problem, Exception: _bug}
+    handlers: dict[Any, Any] = {HTTPException: _nothing_here, Problem: _problem, Exception: _sorry}
     site = Starlette(routes=routes, exception_handlers=handlers)
     site.router.redirect_slashes = False
+    streams = streams or Streams()
     for app in (site, native, *speaking.values()):
         app.state.room = room
+        app.state.streams = streams
         app.state.surroundings = surroundings
     areas: dict[ASGIApp, str] = {app: dialect.name for dialect, app in speaking.items()} | {_send_mail: "v1"}
     return _Front(site, Territories(speaking), areas, counts or Counts(), surroundings.is_https)
@@ -172,6 +178,15 @@ async def _problem(_request: Request, problem: Exception) -> Response:
 async def _bug(_request: Request, _error: Exception) -> Response:
     """The framework raises it again after this answer, for `_Front` to log."""
     return problems.respond_to_bug()
+
+
+async def _nothing_here(request: Request, error: Exception) -> Response:
+    """A page for people who have lost their way, JSON for programs."""
+    return await pages.lost(request) if trouble.wants_page(request) else await _no_route(request, error)
+
+
+async def _sorry(request: Request, error: Exception) -> Response:
+    return trouble.bug() if trouble.wants_page(request) else await _bug(request, error)
 
 
 async def _bad_parameter(_request: Request, error: Exception) -> Response:
