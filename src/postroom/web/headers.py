@@ -18,7 +18,9 @@ FILE_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 DOCS_POLICY = (b"content-security-policy", b"default-src 'self' 'unsafe-inline' data:; frame-ancestors 'none'")
 ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    # Not no-referrer: a form of ours would then come with `Origin: null` (Fetch, "serialize a request origin"), and no
+    # page could tell it from another site's.
+    (b"referrer-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 )
 # RFC 6797: for a year no browser will speak plain http to us. Only where users know us by https.
