@@ -45,8 +45,9 @@ from postroom.domain.profile import Profile
 from postroom.domain.secret import Secret
 from postroom.smtp.certificates import Certificates
 from postroom.smtp.reach import Network, Reach
+from postroom.smtp.reading import subject
 from postroom.smtp.route import Route
-from postroom.smtp.sandbox import Caught, Sandbox, subject
+from postroom.smtp.sandbox import Caught, Sandbox
 from postroom.smtp.sign_in import SignIn
 from postroom.smtp.tokens import Tokens
 from postroom.store import audit, caught, profiles

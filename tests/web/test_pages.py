@@ -16,7 +16,7 @@ async def catch(house: House, subject: str) -> str:
 
 async def test_without_a_session_the_sandbox_asks_to_sign_in(house: House):
     answer = await house.client.get("/sandbox")
-    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=%2Fsandbox")
 
 
 async def test_a_wrong_key_is_refused_and_not_echoed(house: House):

@@ -26,6 +26,9 @@ DONE: Final[Mapping[str, str]] = MappingProxyType(
         "default": "Mail that names no profile goes through this one now.",
         "retried": "It is tried again now.",
         "cancelled": "Cancelled. What had not left yet stays here.",
+        "tenant": "The tenant is made. These are its pages.",
+        "key_made": "That key was made already, and its value shown once. If nobody kept it, make another.",
+        "turned": "That key was rotated already, and its new value shown once. If nobody kept it, rotate it again.",
         "revoked": "Revoked. Whoever uses this key is refused from now on.",
         "emptied": "The sandbox is empty.",
     }
@@ -75,12 +78,20 @@ def ago(microseconds: int, now: int) -> str:
     return f"{words} ago" if seconds > 0 else f"in {words}"
 
 
+def lasted(microseconds: int) -> str:
+    """A duration: 12 ms, 1.4 s, 3 min."""
+    seconds = microseconds / SECOND
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("postroom.web.pages"), autoescape=select_autoescape(default=True),
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(moment=moment, clock=clock, size=size, ago=ago, stage=stage)
+    environment.filters.update(moment=moment, clock=clock, size=size, ago=ago, lasted=lasted, stage=stage)
     return environment
 
 

@@ -23,7 +23,7 @@ from postroom.domain.tenant import DEFAULT, Tenant
 from postroom.web import bodies, problems
 from postroom.web.callers import address_of, is_https, room_of
 from postroom.web.dialects import asked_by
-from postroom.web.pages import render
+from postroom.web.pages import render, trouble
 
 COOKIE = "postroom_session"
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -59,9 +59,14 @@ class Visit:
             said["tenant"] = self.tenant.slug
         return f"{path}?{urlencode(said)}" if said else path
 
-    def show(self, template: str, status: int = 200, **values: object) -> Response:
+    @property
+    def frame(self) -> dict[str, object]:
+        """What console.html needs."""
         done = render.DONE.get(self.query("done") or "")
-        return render.page(template, status, visit=self, link=self.link, now=self.now, done=done, **values)
+        return {"visit": self, "link": self.link, "now": self.now, "done": done}
+
+    def show(self, template: str, status: int = 200, **values: object) -> Response:
+        return render.page(template, status, **self.frame, **values)
 
     def to(self, path: str, **query: object) -> Response:
         """After something was done: the page that shows it, so that reloading does it not again."""
@@ -75,18 +80,23 @@ def page(shows: Page) -> Endpoint:
     """The endpoint of a page. Each answer prolongs the session; a revoked key ends it at once."""
 
     async def endpoint(request: Request) -> Response:
-        caller = None
+        caller = visit = None
         try:
             caller = await caller_of(request)
-            form = await form_of(request) if request.method == "POST" else {}
-            tenant = await room_of(request).tenants.of(caller, request.query_params.get("tenant"))
-            visit = Visit(request, room_of(request), caller, tenant, form, time.time_ns() // 1000)
+            visit = await visit_of(request, caller)
             response = await shows(visit)
         except Problem as problem:
-            response = _refused(caller, problem)
+            response = _refused(request, caller, visit, problem)
         return response if caller is None else with_session(response, request, caller)
 
     return endpoint
+
+
+async def visit_of(request: Request, caller: Caller) -> Visit:
+    """Raises NotFound for a tenant that is not there, and what `form_of` raises."""
+    form = await form_of(request) if request.method == "POST" else {}
+    tenant = await room_of(request).tenants.of(caller, request.query_params.get("tenant"))
+    return Visit(request, room_of(request), caller, tenant, form, time.time_ns() // 1000)
 
 
 async def caller_of(request: Request) -> Caller:
@@ -116,18 +126,31 @@ def cookie(request: Request) -> str:
     return f"__Host-{COOKIE}" if is_https(request) else COOKIE
 
 
-def told(problem: Problem, template: str = "sign_in.html", **values: object) -> Response:
-    """A page about a problem, with the status that the problem has in the API."""
+def _refused(request: Request, caller: Caller | None, visit: Visit | None, problem: Problem) -> Response:
+    if isinstance(problem, Unauthenticated):
+        return RedirectResponse(f"/sign-in?{urlencode(_way_back(request))}".rstrip("?"), 303)
+    if caller is None and isinstance(problem, TooMany | Unavailable):
+        return sign_in_again(problem)
+    return trouble.told(problem, **(visit.frame if visit else {}))
+
+
+def _way_back(request: Request) -> dict[str, str]:
+    """Where to go after signing in. What was to be done is not done then: it has to be asked for again."""
+    if request.method != "GET":
+        return {"ended": "yes"}
+    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return {"next": asked} if asked != "/" else {}
+
+
+def sign_in_again(problem: Problem, **values: object) -> Response:
+    """The page to sign in, with what is wrong, and the status that this has in the API."""
     said = problems.respond(problem)
-    shown = render.page(template, said.status_code, problem=problem.message, **values)
+    shown = render.page("sign_in.html", said.status_code, **{"problem": problem.message, "next": None} | values)
     if "retry-after" in said.headers:
         shown.headers["retry-after"] = said.headers["retry-after"]
     return shown
 
 
-def _refused(caller: Caller | None, problem: Problem) -> Response:
-    if isinstance(problem, Unauthenticated):
-        return RedirectResponse("/sign-in", 303)
-    if caller is None and isinstance(problem, TooMany | Unavailable):
-        return told(problem)
-    return told(problem, "problem.html", code=problem.code)
+def is_signed_in(request: Request) -> bool:
+    """Whether a session is shown; whether it is good, `page` finds out."""
+    return bool(request.cookies.get(cookie(request)))

@@ -44,15 +44,45 @@ document.addEventListener("submit", (event) => {
 });
 
 // <section id="x" data-live="/live/…">: server-sent events; each says that the page has changed, and the section is taken
-// from the page anew. The stream ends with the session.
-for (const section of document.querySelectorAll("[data-live]")) {
+// from the page anew, but not from under the hands of somebody who is in it. The stream ends with the session.
+const spoken = document.createElement("p");
+spoken.className = "only-read";
+spoken.setAttribute("role", "status");
+
+function follow(section) {
   const events = new EventSource(section.dataset.live);
-  events.addEventListener("changed", async () => {
+  let isStale = false;
+
+  function end() {
+    events.close();
+    const note = document.createElement("p");
+    note.className = "note warn";
+    note.setAttribute("role", "status");
+    note.textContent = "This page no longer shows what happens: the session has ended. Load it again to sign in.";
+    section.before(note);
+  }
+
+  async function refresh() {
+    isStale = section.contains(document.activeElement);
+    if (isStale) return;
     const answer = await fetch(location.href);
-    if (!answer.ok || answer.redirected) return events.close();
+    if (!answer.ok || answer.redirected) return end();
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.getElementById(section.id);
-    if (fresh && !section.contains(document.activeElement)) section.replaceChildren(...fresh.childNodes);
-  });
-  events.addEventListener("end", () => events.close());
+    if (!fresh) return;
+    for (const open of section.querySelectorAll("details[id][open]")) fresh.querySelector(`#${open.id}`)?.setAttribute("open", "");
+    section.replaceChildren(...fresh.childNodes);
+    spoken.textContent = "Updated.";
+    setTimeout(() => { spoken.textContent = ""; }, 2000);
+  }
+
+  events.addEventListener("changed", refresh);
+  events.addEventListener("end", end);
+  section.addEventListener("focusout", () => setTimeout(() => { if (isStale) refresh(); }));
+  addEventListener("pagehide", () => events.close());
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }
+
+const lively = document.querySelectorAll("[data-live]");
+if (lively.length) document.body.append(spoken);
+lively.forEach(follow);
