@@ -139,6 +139,6 @@ PRESETS = (
 
 def sandbox(settings: Profile) -> Preset:
     """The relay that keeps everything here."""
-    said = {name: getattr(settings, name) for name in ("host", "port", "sender_address", "sender_name")}
+    said = {name: getattr(settings, name) for name in ("host", "port", "security", "sender_address", "sender_name")}
     about = "Keeps all mail on this machine, to look at on the page Sandbox."
     return Preset("sandbox", "The sandbox", about, said)
