@@ -24,7 +24,7 @@ CAN: Final[Mapping[Permission, str]] = MappingProxyType(
         Permission.SETTINGS_WRITE: "Change settings",
         Permission.SETTINGS_CHECK: "Check settings",
         Permission.MAIL_SEND: "Send mail",
-        Permission.MAIL_READ: "See mail, also what it says",
+        Permission.MAIL_READ: "Read mail",
         Permission.MAIL_MANAGE: "Cancel and retry mail",
         Permission.AUDIT_READ: "See the audit",
         Permission.KEYS_MANAGE: "Manage keys",

@@ -15,10 +15,12 @@ BACK = frozenset({State.WAITING, State.HELD})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the relay said to several recipients alike."""
+    """What the relay said to several recipients alike: `sentence` is without the advice and the relay's words, which
+    are shown beside it."""
 
     recipients: tuple[str, ...]
     attempt: AttemptRead
+    sentence: str
     advice: str  # what an administrator can do about it, "" where that is nothing
 
 
@@ -34,7 +36,7 @@ class Try:
 @dataclass(frozen=True, slots=True)
 class Next:
     """`what`: under_way, paused, trouble, due, later or held; `at`: when, in microseconds since 1970; `why`: the
-    trouble, as a sentence."""
+    trouble, as a sentence, unless the last attempt said the same."""
 
     what: str
     at: int | None = None
@@ -80,7 +82,11 @@ def _waiting(read: MessageRead, profile: StoredProfile | None, now: int) -> Next
     if profile is not None and profile.paused_at is not None:
         return Next("paused", profile.paused_at)
     if profile is not None and profile.trouble is not None:
-        return Next("trouble", profile.rests_until, profile.trouble)
+        last = max(
+            (one for each in read.deliveries for one in each.tries), key=lambda one: one.started_at, default=None
+        )
+        said = last is not None and last.message == profile.trouble
+        return Next("trouble", profile.rests_until, "" if said else profile.trouble)
     due = [each.next_attempt_at for each in read.deliveries if each.next_attempt_at is not None]
     return Next("later", min(due)) if due and min(due) > now else Next("due")
 
@@ -95,11 +101,13 @@ def _try(pairs: list[tuple[AttemptRead, str]]) -> Try:
     for attempt, recipient in pairs:
         said = (attempt.outcome, attempt.code, attempt.message, attempt.reply_code, attempt.reply_text)
         alike.setdefault(said, []).append((attempt, recipient))
-    answers = tuple(
-        Answer(tuple(recipient for _, recipient in some), some[0][0], _advice(some[0][0])) for some in alike.values()
-    )
-    return Try(pairs[0][0], answers, next((one.transcript for one, _ in pairs if one.transcript), None))
+    answers = [_answer(some[0][0], tuple(recipient for _, recipient in some)) for some in alike.values()]
+    return Try(pairs[0][0], tuple(answers), next((one.transcript for one, _ in pairs if one.transcript), None))
 
 
-def _advice(attempt: AttemptRead) -> str:
-    return "" if attempt.outcome == State.SENT else advice_on(attempt.code)
+def _answer(attempt: AttemptRead, recipients: tuple[str, ...]) -> Answer:
+    advice = "" if attempt.outcome == State.SENT else advice_on(attempt.code)
+    sentence = attempt.message.removesuffix(advice).strip()
+    if attempt.reply_code:
+        sentence = sentence.replace(f": {attempt.reply_code} {attempt.reply_text}", "", 1)
+    return Answer(recipients, attempt, sentence or attempt.message, advice)

@@ -21,7 +21,7 @@ from postroom.web.pages.visit import Visit, page
 
 PAGE = 50
 LONGEST_FILTER = 320
-_FILTERS = ("state", "to", "text", "profile", "since", "until")
+_FILTERS = ("state", "to", "text", "profile", "since", "until")  # from the fourth on they are folded away
 # Ours is <the message's id@the sender's domain>; the id alone is what the API and the log call it.
 _MESSAGE_ID = re.compile(r"<?([0-9a-hjkmnp-tv-z]{26})(?:@[^\s<>]*)?>?")
 
@@ -73,6 +73,7 @@ async def _list(visit: Visit) -> Response:
     query = {**wanted.typed}
     return visit.show(
         "messages.html", 400 if wanted.wrong else 200, found=found, names=names, asked=wanted, states=list(State),
+        more=not wanted.typed.keys().isdisjoint(_FILTERS[3:]),
         is_first=wanted.search.before is None, query=query, counts=message_life.counts,
         live=visit.link("/live/messages", **query, mark=live.mark(found)),
     )  # fmt: skip

@@ -1,6 +1,9 @@
 // The console's small helpers. Every page works without them but for what lives (the check, new mail): what they need
 // stands in data attributes, and nothing here knows a page.
 
+// On a phone the places stand in one line, which may be longer than the screen: the current one is to be seen.
+document.querySelector("nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+
 // <button data-copy="#id">: the text of another element goes to the clipboard.
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
