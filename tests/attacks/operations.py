@@ -15,7 +15,8 @@ PROFILE = Profile(host="127.0.0.1", port=9, sender_address="in@intruder.example"
 
 @dataclass(frozen=True)
 class Operation:
-    """`path` may name a tenant, and things of a tenant: a profile, a message, a key, a caught mail."""
+    """`path` may name a tenant, and things of a tenant: a profile, a message, a key, a caught mail. A page is asked for
+    with a session, and says its tenant in its address."""
 
     method: str
     path: str
@@ -23,6 +24,7 @@ class Operation:
     form: Mapping[str, str] | None = None
     query: Mapping[str, str] = field(default_factory=dict)
     dialect: Dialect | None = None
+    is_page: bool = False
 
     @property
     def route(self) -> tuple[str, str]:
@@ -32,6 +34,34 @@ class Operation:
     def title(self) -> str:
         return f"{self.method} {self.path}{'?' + '&'.join(self.query) if self.query else ''}"
 
+
+def of_pages(method: str, path: str, form: Mapping[str, str] | None = None) -> Operation:
+    return Operation(method, path, form=form, query={"tenant": "{tenant}"}, is_page=True)
+
+
+FORM = {"name": "Intruder", "host": "127.0.0.1", "port": "9", "security": "none"}
+
+# First, while the profile's revision is the first.
+PROFILE_PAGES = (
+    of_pages("GET", "/"),
+    of_pages("GET", "/profiles"),
+    of_pages("GET", "/profiles/new"),
+    of_pages("POST", "/profiles/new", FORM),
+    of_pages("POST", "/profiles/new/check", FORM),
+    of_pages("GET", "/profiles/{profile}"),
+    of_pages("GET", "/profiles/{profile}/check"),
+    of_pages("POST", "/profiles/{profile}/check", FORM | {"password": "p"}),
+    of_pages("POST", "/profiles/{profile}", FORM | {"revision": "1", "password": "p"}),
+    of_pages("GET", "/profiles/{profile}/revisions"),
+    of_pages("GET", "/profiles/{profile}/revisions/{number}"),
+    of_pages("POST", "/profiles/{profile}/revisions/{number}/restore", {"revision": "2"}),
+    of_pages("POST", "/profiles/{profile}/pause"),
+    of_pages("POST", "/profiles/{profile}/resume"),
+    of_pages("POST", "/profiles/{profile}/default"),
+    of_pages("GET", "/profiles/{profile}/as"),
+    *(of_pages("GET", f"/profiles/{{profile}}/as/{each.name}") for each in ALL),
+    of_pages("POST", "/profiles/{profile}/delete"),
+)
 
 NATIVE = (
     Operation("GET", "/v1/profiles"),
@@ -115,7 +145,7 @@ def _form(endpoint: Endpoint) -> Mapping[str, str] | None:
     return None
 
 
-OPERATIONS = (*NATIVE, *of_dialects())
+OPERATIONS = (*PROFILE_PAGES, *NATIVE, *of_dialects())
 
 
 def filled(template: Any, places: Mapping[str, Any]) -> Any:

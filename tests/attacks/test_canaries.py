@@ -19,6 +19,7 @@ from postroom.dialects import ALL
 from postroom.dialects.dialect import Verb
 from postroom.domain.profile import Auth, Profile
 from postroom.domain.secret import Secret
+from postroom.web.pages.visit import COOKIE
 from serving import ADMIN_KEY, Server, eventually
 from smtp.moods import OFFERS, Mood, Relay, Visit, open_relay
 from smtp.tokens_from import Issuer, answer, open_issuer
@@ -155,6 +156,8 @@ def live(scene: Scene, count: int) -> None:
         scene.ask("PATCH", "/v1/profiles/default", json={"port": 9}, headers=there)
         scene.ask("POST", "/v1/messages", json={"to": [f"x{n}@there.example"], "text": "x"}, headers=there)
         speak(scene, n, slug, there)
+        if n % 3 == 0:
+            click(scene, n, slug)
         if n % 25 == 0:
             for wrong in wrong_bodies(n):
                 for method, path in places():
@@ -193,6 +196,29 @@ def speak(scene: Scene, n: int, slug: str, there: dict[str, str]) -> None:
         body = dialect.write(moved, Secret(canary("moved", n)))
         scene.ask("PUT", f"/v1/profiles/default/from/{dialect.name}", json=body, headers=there)
     scene.ask("PUT", "/v1/profiles/default", json=settings(scene, n), headers=there)
+
+
+def click(scene: Scene, n: int, slug: str) -> None:
+    """The console's pages, with the right form and with mistakes in it."""
+    typed = {name: str(value) for name, value in settings(scene, n).items() if value is not None}
+    revision = scene.ask("GET", "/v1/profiles/1", headers=scene.tenant(slug)).json()["revision"]
+    right = typed | {"name": "Console", "revision": str(revision)}
+    wrong = right | {"port": "x", "password": canary("form", n), "refresh_token": f"form-{MARK}-{n}"}
+    for form in (right, wrong, wrong | {"port": "9"}, wrong | {"use": canary("use", n)}, wrong | {"send": "yes"}):
+        for accept in ("text/html", "text/event-stream"):
+            page(scene, "POST", "/profiles/1/check", slug, data=form, headers={"accept": accept})
+        page(scene, "POST", "/profiles/new/check", slug, data=form)
+        page(scene, "POST", "/profiles/new?preset=gmail", slug, data=wrong)
+        page(scene, "POST", "/profiles/1", slug, data=form)
+    page(scene, "POST", "/profiles/1", slug, data=right | {"password": canary("late", n)})  # overtaken by the others
+    for path in ("/", "/profiles", "/profiles/1", "/profiles/1/revisions", "/profiles/1/revisions/1",
+                 *(f"/profiles/1/as/{dialect.name}" for dialect in ALL)):  # fmt: skip
+        assert page(scene, "GET", path, slug).status_code == 200, path
+
+
+def page(scene: Scene, method: str, path: str, slug: str, **said: Any) -> httpx2.Response:
+    said["headers"] = said.get("headers", {}) | {"cookie": f"{COOKIE}={ADMIN_KEY}"}
+    return scene.ask(method, path, **said, params={"tenant": slug, **({"preset": "gmail"} if "?" in path else {})})
 
 
 def command(scene: Scene, n: int, slug: str) -> None:

@@ -51,7 +51,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
         expired=_server(
             ours.issue_cert("relay.test", not_before=yesterday - datetime.timedelta(days=9), not_after=yesterday)
         ),
-        self_signed=_self_signed(tmp_path_factory.mktemp("certificates")),
+        self_signed=self_signed(tmp_path_factory.mktemp("certificates")),
         foreign=_server(foreign.issue_cert("relay.test")),
         good_of=lambda newest: _server(ours.issue_cert("relay.test"), newest),
     )
@@ -64,9 +64,9 @@ def _server(certificate: trustme.LeafCert, newest: ssl.TLSVersion = ssl.TLSVersi
     return context
 
 
-def _self_signed(directory: Any) -> ssl.SSLContext:
+def self_signed(directory: Any, host: str = "relay.test") -> ssl.SSLContext:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "relay.test")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
@@ -76,10 +76,10 @@ def _self_signed(directory: Any) -> ssl.SSLContext:
         .serial_number(1)
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("relay.test")]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    path = directory / "self.pem"
+    path = directory / f"self-{host}.pem"
     plain = serialization.NoEncryption()
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
     path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))

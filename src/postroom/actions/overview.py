@@ -1,8 +1,9 @@
 """How a tenant stands: its profiles, its mail of the last day, and what needs somebody. Each part is there only for who
 may see it."""
 
+import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
@@ -20,7 +21,7 @@ from postroom.store.vault import Vault
 
 HOURS = 24  # in the chart, the one that has begun included
 SETTLED_FOR = 300 * SECOND  # how long a closed hour is believed in which nothing waits any more: one may be retried
-WAITING_FOR = 5 * SECOND  # how long one in which something waits
+WAITING_FOR = 15 * SECOND  # how long one in which something waits
 MOST_HOURS = 20_000  # kept in memory
 SOON = 14 * 86_400 * SECOND  # certificates and keys that end within this need somebody
 MOST_ELSEWHERE = 20
@@ -71,18 +72,20 @@ class Overviews:
         return await self._database.read(lambda each: self._states(each, tenant, self._database.now(each)))
 
     async def of(self, caller: Caller, tenant: Tenant) -> Overview:
-        return await self._database.read(lambda connection: self._of(connection, caller, tenant))
+        found = await self._database.read(lambda connection: self._of(connection, caller, tenant))
+        if Permission.MAIL_READ not in caller.permissions:
+            return found
+        return replace(found, hours=await self._day(tenant, found.now))
 
     def _of(self, connection: Connection, caller: Caller, tenant: Tenant) -> Overview:
         now, may = self._database.now(connection), caller.permissions
         sees_settings, sees_mail = Permission.SETTINGS_READ in may, Permission.MAIL_READ in may
         return Overview(
             now,
-            self._states(connection, tenant, now) if sees_settings else None,
-            self._day(connection, tenant, now) if sees_mail else None,
-            overview.held(connection, tenant.id) if sees_mail else 0,
-            _keys_ending(connection, tenant, now) if Permission.KEYS_MANAGE in may else (),
-            self._elsewhere(connection, tenant) if caller.is_installation_wide and sees_settings else (),
+            states=self._states(connection, tenant, now) if sees_settings else None,
+            held=overview.held(connection, tenant.id) if sees_mail else 0,
+            keys_ending=_keys_ending(connection, tenant, now) if Permission.KEYS_MANAGE in may else (),
+            elsewhere=self._elsewhere(connection, tenant) if caller.is_installation_wide and sees_settings else (),
         )
 
     def _states(self, connection: Connection, tenant: Tenant, now: int) -> tuple[ProfileState, ...]:
@@ -97,18 +100,19 @@ class Overviews:
             states.append(ProfileState(stored, lane, through, int(ends[relay] * SECOND) if relay in ends else None))
         return tuple(states)
 
-    def _day(self, connection: Connection, tenant: Tenant, now: int) -> tuple[Hour, ...]:
+    async def _day(self, tenant: Tenant, now: int) -> tuple[Hour, ...]:
+        """By all readers at once: an hour may be walked while another one is."""
         last = now // HOUR * HOUR
         starts = range(last - (HOURS - 1) * HOUR, last + 1, HOUR)
-        return tuple(self._hour(connection, tenant, start, now) for start in starts)
+        return tuple(await asyncio.gather(*(self._hour(tenant, start, now) for start in starts)))
 
-    def _hour(self, connection: Connection, tenant: Tenant, start: int, now: int) -> Hour:
+    async def _hour(self, tenant: Tenant, start: int, now: int) -> Hour:
         """A closed hour is not counted anew each time."""
         name = (tenant.id, start)
         known = self._hours.get(name)
         if known is not None and known[0] > now:
             return known[1]
-        counted = overview.hour(connection, tenant.id, start)
+        counted = await self._database.read(lambda connection: overview.hour(connection, tenant.id, start))
         if start + HOUR <= now:
             self._hours[name] = (now + (SETTLED_FOR if counted.is_settled else WAITING_FOR), counted)
             while len(self._hours) > MOST_HOURS:

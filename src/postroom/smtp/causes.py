@@ -55,14 +55,14 @@ _SETTINGS = _table(
     ),
     certificate__self_signed=(
         "The relay shows a certificate that no public authority has signed, so anybody could have made it.",
-        "Compare its SHA-256 fingerprint with the one that the relay's administrator reads out. Only if they are the "
-        "same, add it to the profile's CA certificates. Better still, have the relay use a certificate of an authority.",
+        "Compare its SHA-256 fingerprint with the one that the relay's administrator reads out. Only if they are "
+        "the same, add it to the profile's CA certificates. Better: have the relay use a certificate of an authority.",
     ),
     certificate__unknown_authority=(
         "The authority behind the relay's certificate is not known here, or the relay does not send its whole chain.",
-        "Add the authority's certificate to the profile's CA certificates; get it from whoever runs it. Or compare the "
-        "SHA-256 fingerprint with the one that the relay's administrator reads out, and only if they are the same trust "
-        "what the relay showed.",
+        "Add the authority's certificate to the profile's CA certificates; get it from whoever runs it. Or compare "
+        "the SHA-256 fingerprint with the one that the relay's administrator reads out, and only if they are the same "
+        "trust what the relay showed.",
     ),
     certificate__other_name=(
         "The relay's certificate is a good one, but for another name than the settings ask for.",

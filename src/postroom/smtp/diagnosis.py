@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from postroom.domain.delivery import RelayReply, Stage
-from postroom.domain.profile import Auth, Profile, Security
+from postroom.domain.profile import Auth, Profile, Security, TlsVersion
 from postroom.smtp import remedies
 from postroom.smtp.advice import advice_on
 from postroom.smtp.causes import CAUSES
@@ -117,6 +117,8 @@ def _no_greeting(case: _Case) -> Found | None:
 
 def _no_handshake(case: _Case) -> Found | None:
     here = case.here
+    if here is not None and here.certificate is not None and case.profile.tls_minimum is TlsVersion.V1_3:
+        return _too_new_tls(case)  # not every relay says why it ends a handshake
     if case.profile.security is not Security.TLS or here is None or here.security is Security.TLS:
         return _no_greeting(case)
     if here.security is Security.STARTTLS:

@@ -30,7 +30,7 @@ def propose(
     """None where it would change nothing, or give up protection that a login has."""
     said = {name: value for name, value in changes.items() if getattr(profile, name) != value}
     after = _applied(profile, said, also)
-    if not said or _is_weaker(profile, after):
+    if not (said or also) or _is_weaker(profile, after):
         return None
     secrets = tuple(
         name for name in SECRET_FIELDS if destination(profile) != destination(after) and _is_due(after, name)

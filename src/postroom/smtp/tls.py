@@ -38,6 +38,9 @@ def context(profile: Profile) -> ssl.SSLContext:
 def _context(verify: bool, authorities: str | None, minimum: TlsVersion) -> ssl.SSLContext:
     made = ssl.create_default_context(cadata=authorities)
     made.minimum_version = _MINIMUM[minimum]
+    if authorities is not None:
+        # Whatever the profile names is trusted as it is, also a relay's own certificate (Python 3.13 does so anyway).
+        made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if not verify:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE

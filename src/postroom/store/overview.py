@@ -54,12 +54,15 @@ WHERE m.tenant_id = :tenant AND m.id >= :first AND m.id < :end
 
 
 def held(connection: Connection, tenant_id: int) -> int:
-    """How many deliveries wait for a person. As a parameter the state would keep SQLite from the partial index."""
+    """How many deliveries wait for a person. As a parameter the state would keep SQLite from the partial index; CROSS
+    JOIN has it begin there, and not with all of the tenant's messages (its documentation, "Manual Control Of Query
+    Plans Using CROSS JOIN")."""
     return int(connection.execute(_HELD, {"tenant": tenant_id}).scalar_one())
 
 
 _HELD = text("""
-SELECT COUNT(*) FROM delivery d JOIN message m ON m.id = d.message_id WHERE d.state = 'held' AND m.tenant_id = :tenant
+SELECT COUNT(*) FROM delivery d CROSS JOIN message m
+WHERE d.state = 'held' AND m.id = d.message_id AND m.tenant_id = :tenant
 """)
 
 

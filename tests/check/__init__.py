@@ -1,0 +1,1 @@
+"""Broken relays and settings, and what the check makes of each."""
