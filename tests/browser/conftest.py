@@ -4,7 +4,7 @@ import os
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -73,16 +73,19 @@ class Tenant:
 
 @pytest.fixture
 def tenant(server: Server) -> Iterator[Tenant]:
-    yield from _tenant(server)
+    with new_tenant(server) as made:
+        yield made
 
 
 @pytest.fixture
 def other(server: Server) -> Iterator[Tenant]:
     """Another one."""
-    yield from _tenant(server)
+    with new_tenant(server) as made:
+        yield made
 
 
-def _tenant(server: Server) -> Iterator[Tenant]:
+@contextmanager
+def new_tenant(server: Server) -> Iterator[Tenant]:
     slug = f"acme-{uuid.uuid4().hex[:12]}"
     assert server.client.post("/v1/tenants", json={"slug": slug, "name": "Acme"}).status_code == 201
     made = server.client.post("/v1/keys", json={"name": "Ada"}, headers={"x-postroom-tenant": slug})
