@@ -13,6 +13,9 @@ from serving import ADMIN_KEY
 # as an error on the console, like the browser itself; there is one place to look.
 _WATCH = Path(__file__).with_name("watch.js").read_text()
 
+# What the browser says when a mail that is shown has a script, or we have one for its frame: it does not run.
+_STOPPED_IN_A_MAIL = "because the document's frame is sandboxed and the 'allow-scripts' permission is not set"
+
 
 class Visitor:
     """A fresh browser profile with one page. `faults`: what was done that must not be."""
@@ -51,7 +54,7 @@ class Visitor:
         await self.page.get_by_role("dialog").get_by_role("button", name=button, exact=True).click()
 
     def _heard(self, message: ConsoleMessage) -> None:
-        expected = any(each in message.text for each in self._expected)
+        expected = any(each in message.text for each in (*self._expected, _STOPPED_IN_A_MAIL))
         if message.type in ("error", "warning") and not expected:
             self.faults.append(f"console {message.type} at {message.location.get('url')}: {message.text}")
 
