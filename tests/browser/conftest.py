@@ -1,7 +1,5 @@
 """Chromium, one for all; a real server, one for all; and for each test a tenant and a browser profile of its own."""
 
-import os
-import shutil
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -12,14 +10,14 @@ from typing import Any, Protocol
 import httpx2
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, expect
 
 from serving import Server
 from smtp.moods import Mood, Relay, open_relay
 
+from . import chromium
 from .visitor import Visitor, visiting
 
-CHROMIUM = shutil.which("chromium")
 PATIENCE = 20_000  # milliseconds until something that should be seen; the machine may be busy
 
 expect.set_options(timeout=PATIENCE)
@@ -30,21 +28,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("browser")
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
-            if CHROMIUM is None:
-                item.add_marker(
-                    pytest.mark.skip("There is no chromium here: .ci/packages installs it (as root, on Debian).")
-                )
+            if chromium.PATH is None:
+                item.add_marker(pytest.mark.skip(chromium.MISSING))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def chromium() -> AsyncIterator[Browser]:
-    """Debian's, without a way to any name but this machine's."""
-    arguments = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--disable-gpu"]
-    arguments += ["--no-sandbox"] if os.geteuid() == 0 else []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser
-        await browser.close()
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium.running() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -100,12 +91,12 @@ class Opens(Protocol):
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def visitors(chromium: Browser, server: Server) -> AsyncIterator[Opens]:
+async def visitors(browser: Browser, server: Server) -> AsyncIterator[Opens]:
     """Makes visitors. Those faults that nobody expected fail the test."""
     async with AsyncExitStack() as stack:
 
         async def make(**options: Any) -> Visitor:
-            return await stack.enter_async_context(visiting(chromium, server.url, **options))
+            return await stack.enter_async_context(visiting(browser, server.url, **options))
 
         yield make
 

@@ -19,13 +19,13 @@ WRONGS = {
 
 
 @pytest.mark.parametrize(("said", "wrong"), WRONGS.items(), ids=list(WRONGS))
-async def test_what_must_not_happen_fails_the_test(chromium: Browser, server: Server, said: str, wrong: str):
+async def test_what_must_not_happen_fails_the_test(browser: Browser, server: Server, said: str, wrong: str):
     with pytest.raises(AssertionError, match=said):
-        await visit(chromium, server, wrong)
+        await visit(browser, server, wrong)
 
 
-async def visit(chromium: Browser, server: Server, wrong: str) -> None:
-    async with visiting(chromium, server.url) as visitor:
+async def visit(browser: Browser, server: Server, wrong: str) -> None:
+    async with visiting(browser, server.url) as visitor:
         await visitor.opens("/sign-in")
         await visitor.page.evaluate(wrong)
         async with asyncio.timeout(20):
