@@ -107,6 +107,8 @@ LOGINS = [
     Row("a login is needed", (S, "auth.required", "login.needed"), LOG_IN,
         At(good(MAIL=unless_logged_in("530 5.7.0 Authentication required"))), login=False, needs=("password",),
         confirm=True),
+    Row("a login is needed, and nothing does TLS", (S, "auth.required", "login.needed"), None,
+        At(good(MAIL=unless_logged_in("530 5.7.0 Authentication required")), "none"), login=False, settings=NO_TLS),
     Row("too many logins", (AUTH, "auth.temporary", "login.over_quota"), None,
         At(says(AUTH="454 4.7.0 Too many login attempts, please try again later"))),
     Row("no password", (AUTH, "settings.no_password", ""), {}, GOOD, password=None, needs=("password",)),
@@ -158,6 +160,9 @@ MICROSOFT = [
     Row("SMTP AUTH is off for the tenant", (AUTH, "auth.disabled", "microsoft.basic_auth_off"), MICROSOFTS,
         At(says(AUTH="535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.")),
         host=M365, needs=SIGN_IN, cured=False),
+    Row("Microsoft's words at another host", (AUTH, "auth.disabled", "microsoft.basic_auth_off"), MICROSOFTS,
+        At(says(AUTH="535 5.7.139 Authentication unsuccessful, basic authentication is disabled.")), needs=SIGN_IN,
+        cured=False),
     Row("a policy forbids it", (AUTH, "auth.rejected", "microsoft.policy"), MICROSOFTS,
         At(says(AUTH="535 5.7.139 Authentication unsuccessful, the request did not meet the criteria to be "
                      "authenticated successfully. Contact your administrator.")),

@@ -11,14 +11,16 @@ from postroom.domain.profile import Security
 from smtp.moods import Mood
 
 ANY = (Stage.SETTINGS, "", "")
+GOOD = At(good())
+UNENCRYPTED = {"security": Security.NONE}
 STARTTLS = {"security": Security.STARTTLS}
 ROWS = {
     "tls.expires_soon": (Stage.TLS, None, Row("ends soon", ANY, None, At(good(), certificate="ends_soon"))),
-    "tls.unverified": (Stage.TLS, None, Row("not verified", ANY, None, At(good()), settings={"verify_certificate": False})),
-    "tls.unused": (Stage.TLS, STARTTLS, Row("unused", ANY, None, At(good()), login=False, settings={"security": Security.NONE})),
+    "tls.unverified": (Stage.TLS, None, Row("not verified", ANY, None, GOOD, settings={"verify_certificate": False})),
+    "tls.unused": (Stage.TLS, STARTTLS, Row("unused", ANY, None, GOOD, login=False, settings=UNENCRYPTED)),
     "auth.in_the_clear": (
         Stage.AUTH, None,
-        Row("in the clear", ANY, None, At(good(), "none"), settings={"security": Security.NONE}, plaintext=True),
+        Row("in the clear", ANY, None, At(good(), "none"), settings=UNENCRYPTED, plaintext=True),
     ),
     "size.small": (Stage.SIZE, None, Row("small", ANY, None, At(Mood(offers=("SIZE 1000000",))), login=False)),
 }  # fmt: skip
@@ -58,6 +60,12 @@ async def test_a_certificate_that_is_not_trusted_is_shown_all_the_same(authoriti
         last = (await climbed(there, there.route()))[-1]
     assert last.detail["subject"] == last.detail["issuer"] == "commonName=relay.test"
     assert last.detail["sha256"] in (last.proposal.message if last.proposal else "")
+
+
+async def test_of_a_login_that_failed_is_told_what_was_offered_and_chosen(authorities: Authorities):
+    async with scene(Row("wrong", ANY, None, At(good()), password="not-that-one"), authorities) as there:
+        last = (await climbed(there, there.route()))[-1]
+    assert last.detail == {"offered": "PLAIN LOGIN", "chosen": "PLAIN", "reply": "535 5.7.8 wrong"}
 
 
 async def test_what_came_of_each_address_is_told(authorities: Authorities):

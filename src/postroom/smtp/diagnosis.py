@@ -68,8 +68,9 @@ def diagnose(
 
 
 def in_words(what: str, found: Diagnosis) -> str:
-    """One text for where there is room for one only."""
-    return " ".join(filter(None, (what, found.why, found.advice)))
+    """One text, for where there is room for one only. A change that a person must look at first is left out."""
+    ready = found.proposal.message if found.proposal is not None and not found.proposal.confirm else ""
+    return " ".join(filter(None, (what, found.why, found.advice, ready)))
 
 
 def _by_reply(case: _Case) -> Found | None:
@@ -248,10 +249,10 @@ _RULES: Mapping[str, Callable[[_Case], Found | None]] = {
 }
 
 _REMEDIES: Mapping[str, Callable[[_Case], Proposal | None]] = {
-    "microsoft.basic_auth_off": lambda case: remedies.oauth2(case.profile),
-    "microsoft.policy": lambda case: remedies.oauth2(case.profile),
+    "microsoft.basic_auth_off": lambda case: remedies.oauth2_at_microsoft(case.profile),
+    "microsoft.policy": lambda case: remedies.oauth2_at_microsoft(case.profile),
     "microsoft.wrong_login": lambda case: remedies.whole_address(case.profile) or remedies.password_again(case.profile),
-    "microsoft.login_needed": lambda case: remedies.oauth2(case.profile),
+    "microsoft.login_needed": lambda case: remedies.oauth2_at_microsoft(case.profile),
     "microsoft.send_as": lambda case: remedies.own_sender(case.profile),
     "microsoft.too_many_connections": lambda case: remedies.microsofts_connections(case.profile),
     "google.app_password": lambda case: remedies.password_again(case.profile),
