@@ -16,6 +16,8 @@ from postroom.config import PREFIX, SECRETS, Config
 from postroom.dialects import ALL
 from postroom.dialects.dialect import Dialect
 from postroom.domain.profile import Auth, ClientAuth, Profile, Security, TlsVersion, TokenGrant
+from postroom.smtp.advice import ADVICE
+from postroom.smtp.causes import CAUSES
 from postroom.smtp.sasl.choice import candidates
 
 HERE = Path(__file__).parent
@@ -110,6 +112,16 @@ def events() -> str:
     return "\n".join(rows)
 
 
+def causes() -> str:
+    rows = ["| cause | why | what to do |", "|---|---|---|"]
+    return "\n".join([*rows, *(f"| `{name}` | {each.why} | {each.advice} |" for name, each in CAUSES.items())])
+
+
+def codes() -> str:
+    rows = ["| code | what to do |", "|---|---|"]
+    return "\n".join([*rows, *(f"| `{code}` | {said} |" for code, said in ADVICE.items())])
+
+
 def leaves(model: type[BaseModel], inside: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """The fields of a wire model as the product spells them; those of a model in it as `outer.inner`."""
     for attribute, field in model.model_fields.items():
@@ -124,7 +136,11 @@ def leaves(model: type[BaseModel], inside: str = "") -> Iterator[tuple[str, Fiel
 def table(name: str) -> str:
     kind, _, dialect = name.partition(" ")
     if not dialect:
-        return {"config": config, "words": words, "mechanisms": mechanisms, "events": events}[kind]()
+        plain = {
+            "config": config, "words": words, "mechanisms": mechanisms, "events": events, "codes": codes,
+            "causes": causes,
+        }  # fmt: skip
+        return plain[kind]()
     makers: dict[str, Callable[[Dialect], str]] = {"routes": routes, "fields": wire_fields}
     return makers[kind](next(each for each in ALL if each.name == dialect))
 

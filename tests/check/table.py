@@ -107,6 +107,8 @@ LOGINS = [
     Row("a login is needed", (S, "auth.required", "login.needed"), LOG_IN,
         At(good(MAIL=unless_logged_in("530 5.7.0 Authentication required"))), login=False, needs=("password",),
         confirm=True),
+    Row("a login is needed, and nothing does TLS", (S, "auth.required", "login.needed"), None,
+        At(good(MAIL=unless_logged_in("530 5.7.0 Authentication required")), "none"), login=False, settings=NO_TLS),
     Row("too many logins", (AUTH, "auth.temporary", "login.over_quota"), None,
         At(says(AUTH="454 4.7.0 Too many login attempts, please try again later"))),
     Row("no password", (AUTH, "settings.no_password", ""), {}, GOOD, password=None, needs=("password",)),

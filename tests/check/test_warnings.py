@@ -11,14 +11,16 @@ from postroom.domain.profile import Security
 from smtp.moods import Mood
 
 ANY = (Stage.SETTINGS, "", "")
+GOOD = At(good())
+UNENCRYPTED = {"security": Security.NONE}
 STARTTLS = {"security": Security.STARTTLS}
 ROWS = {
     "tls.expires_soon": (Stage.TLS, None, Row("ends soon", ANY, None, At(good(), certificate="ends_soon"))),
-    "tls.unverified": (Stage.TLS, None, Row("not verified", ANY, None, At(good()), settings={"verify_certificate": False})),
-    "tls.unused": (Stage.TLS, STARTTLS, Row("unused", ANY, None, At(good()), login=False, settings={"security": Security.NONE})),
+    "tls.unverified": (Stage.TLS, None, Row("not verified", ANY, None, GOOD, settings={"verify_certificate": False})),
+    "tls.unused": (Stage.TLS, STARTTLS, Row("unused", ANY, None, GOOD, login=False, settings=UNENCRYPTED)),
     "auth.in_the_clear": (
         Stage.AUTH, None,
-        Row("in the clear", ANY, None, At(good(), "none"), settings={"security": Security.NONE}, plaintext=True),
+        Row("in the clear", ANY, None, At(good(), "none"), settings=UNENCRYPTED, plaintext=True),
     ),
     "size.small": (Stage.SIZE, None, Row("small", ANY, None, At(Mood(offers=("SIZE 1000000",))), login=False)),
 }  # fmt: skip

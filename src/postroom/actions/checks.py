@@ -15,13 +15,15 @@ from postroom.actions.rates import Rates
 from postroom.actions.trials import note_trial, recipient_of
 from postroom.domain.access import Caller, Permission
 from postroom.domain.address import Address
-from postroom.domain.delivery import FINAL, Stage, State
+from postroom.domain.delivery import FINAL, RelayReply, Stage, State
 from postroom.domain.message import Draft, Mailbox
 from postroom.domain.problems import Invalid, Problem, SecretLost
+from postroom.domain.profile import Profile
 from postroom.domain.tenant import Tenant
 from postroom.domain.trial import TestMail
 from postroom.smtp.advice import advice_on
 from postroom.smtp.check import check, failed_at_once
+from postroom.smtp.diagnosis import diagnose
 from postroom.smtp.route import Route, Timeouts
 from postroom.smtp.step import Status, Step
 from postroom.store import messages
@@ -66,7 +68,9 @@ class Checks:
         recipient = self._recipient_of_mail(caller, tenant, wanted) if wanted.send else None
         asked = str(recipient) if recipient else wanted.recipient
         ladder = self._climbed(tenant, profile_id, replace(route, timeouts=FOR_A_CHECK), asked)
-        return ladder if recipient is None else self._with_mail(caller, tenant, profile_id, recipient, ladder)
+        if recipient is None:
+            return ladder
+        return self._with_mail(caller, tenant, profile_id, recipient, ladder, route.profile)
 
     def _recipient_of_mail(self, caller: Caller, tenant: Tenant, wanted: Wanted) -> Address:
         caller.require(Permission.MAIL_SEND)
@@ -94,6 +98,7 @@ class Checks:
         profile_id: int | None,
         recipient: Address,
         ladder: AsyncGenerator[Step, None],
+        profile: Profile,
     ) -> AsyncGenerator[Step, None]:
         async with aclosing(ladder):
             async for step in ladder:
@@ -112,16 +117,16 @@ class Checks:
         message_id = str(json.loads(receipt)["id"])
         said = f"Postroom keeps the test mail to {recipient} and sends it."
         yield _step("ok", "mail.accepted", said, {"message": message_id}, began)
-        yield await self._followed(tenant, message_id, time.monotonic())
+        yield await self._followed(tenant, message_id, profile, time.monotonic())
 
-    async def _followed(self, tenant: Tenant, message_id: str, began: float) -> Step:
+    async def _followed(self, tenant: Tenant, message_id: str, profile: Profile, began: float) -> Step:
         """How it ended, or where it stands when whoever waits has waited long enough."""
         pause = FIRST_LOOK
         while True:
             delivery = await self._database.read(lambda connection: self._delivery(connection, tenant, message_id))
             late = time.monotonic() - began > PATIENCE
             if delivery.state in _OVER or late or (delivery.tries and delivery.state is State.WAITING):
-                return _ended(delivery, message_id, began)
+                return _ended(delivery, message_id, profile, began)
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
 
@@ -136,26 +141,30 @@ def _draft(profile_id: int | None, recipient: Address) -> Draft:
     return Draft(to=to, subject="Test mail", text=text, headers=headers, profile=profile_id, life=MAIL_LIFE)
 
 
-def _ended(delivery: DeliveryRead, message_id: str, began: float) -> Step:
-    last = delivery.tries[-1] if delivery.tries else None
-    detail = {"message": message_id, "state": delivery.state.value} | (_reply_in(last) if last else {})
+def _ended(delivery: DeliveryRead, message_id: str, profile: Profile, began: float) -> Step:
+    detail = {"message": message_id, "state": delivery.state.value}
     if delivery.state is State.SENT:
-        return _step("ok", "mail.sent", "The relay took the test mail; from here on it is the relay's.", detail, began)
-    if delivery.state is State.WAITING or last is None:
-        said = last.message if last else delivery.note or "The test mail still waits to be sent."
-        return _step("warning", last.code if last else "mail.waiting", said, detail, began, last)
-    return _step("failed", last.code, last.message, detail, began, last)
+        said = "The relay took the test mail; from here on it is the relay's."
+        return _step("ok", "mail.sent", said, detail, began, Stage.DOT)
+    if not delivery.tries:
+        return _step("warning", "mail.waiting", delivery.note or "The test mail still waits.", detail, began)
+    status: Status = "warning" if delivery.state is State.WAITING else "failed"
+    return _explained(status, delivery.tries[-1], profile, detail, time.monotonic() - began)
 
 
-def _reply_in(last: AttemptRead) -> dict[str, str]:
-    if last.reply_code is None:
-        return {}
-    return {"reply": f"{last.reply_code} {last.reply_text or ''}".rstrip()}
+def _explained(status: Status, last: AttemptRead, profile: Profile, detail: dict[str, str], seconds: float) -> Step:
+    """How the last attempt ended, and what the check makes of it."""
+    reply = None
+    if last.reply_code is not None:
+        reply = RelayReply(last.reply_code, last.reply_text or "", last.reply_enhanced)
+        detail["reply"] = f"{reply.code} {reply.text}".rstrip()
+    stage = Stage(last.stage)
+    found = diagnose(profile, last.code, stage, reply)
+    what = last.message.removesuffix(advice_on(last.code)).rstrip()
+    return Step(stage, status, last.code, what, found.advice, detail, seconds, found.cause, found.why, found.proposal)
 
 
 def _step(
-    status: Status, code: str, message: str, detail: dict[str, str], began: float, last: AttemptRead | None = None
+    status: Status, code: str, message: str, detail: dict[str, str], began: float, stage: Stage = Stage.DATA
 ) -> Step:
-    stage = Stage(last.stage) if last is not None else Stage.DOT if code == "mail.sent" else Stage.DATA
-    advice = "" if status == "ok" or last is not None else advice_on(code)  # an attempt's message has it in it
-    return Step(stage, status, code, message, advice, detail, time.monotonic() - began)
+    return Step(stage, status, code, message, advice_on(code), detail, time.monotonic() - began)

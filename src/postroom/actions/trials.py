@@ -17,7 +17,10 @@ from postroom.domain.profile import KEEP, Profile
 from postroom.domain.recipients import recipient_filter
 from postroom.domain.tenant import Tenant
 from postroom.domain.trial import Job, TestMail, Verdict
+from postroom.smtp.advice import advice_on
 from postroom.smtp.compose import compose
+from postroom.smtp.diagnosis import diagnose, in_words
+from postroom.smtp.doors import look_around
 from postroom.smtp.route import Route, Timeouts
 from postroom.smtp.send import send
 from postroom.store import audit, trials
@@ -25,6 +28,7 @@ from postroom.store.database import Database
 from postroom.store.ids import new_id
 
 AT_ONCE = Timeouts(connect=3.0, reply=3.0, dot=3.0, attempt=3.4)  # one product's client waits 5 s for the whole answer
+LOOK = 1.0  # seconds, after a failure: together still less than that client waits
 AS_JOB = Timeouts(connect=10.0, reply=20.0, dot=20.0, attempt=30.0)
 
 
@@ -136,7 +140,7 @@ async def _try(route: Route, recipient: Address, mail: TestMail) -> Verdict:
         return Verdict(Stage.POLICY, "policy.filtered", "The recipient filter does not allow this address.")
     envelope = Envelope(settings.mail_from or settings.sender_address, (str(recipient),))
     attempt = await send(route, envelope, _composed(settings, recipient, mail))
-    return _verdict(attempt.outcomes[str(recipient)])
+    return await _explained(route, attempt.outcomes[str(recipient)])
 
 
 def _composed(settings: Profile, recipient: Address, mail: TestMail) -> bytes:
@@ -155,7 +159,11 @@ def _composed(settings: Profile, recipient: Address, mail: TestMail) -> bytes:
     )
 
 
-def _verdict(outcome: Outcome) -> Verdict:
+async def _explained(route: Route, outcome: Outcome) -> Verdict:
+    """With what a check would say of it."""
     if isinstance(outcome, Sent):
         return Verdict(outcome.stage)
-    return Verdict(outcome.stage, outcome.code, outcome.message)
+    seen = await look_around(route, outcome.code, outcome.stage, seconds=LOOK)
+    found = diagnose(route.profile, outcome.code, outcome.stage, outcome.reply, seen)
+    what = outcome.message.removesuffix(advice_on(outcome.code)).rstrip()  # that part is said better now
+    return Verdict(outcome.stage, outcome.code, in_words(what, found))

@@ -51,6 +51,22 @@ class Connection:
             raise problem_in(answer.status_code, answer.content, self.where)
         return _read(answer, self.where) if answer.content else None
 
+    async def follow(self, path: str, body: object) -> AsyncIterator[tuple[str, Any]]:
+        """Each event of an answer that is told as it happens: its name and its JSON. Raises Problem."""
+        headers = {"Accept": "text/event-stream"}
+        try:
+            async with self.client.stream("POST", f"/v1/{path}", headers=headers, **_json(body)) as answer:
+                if not answer.is_success:
+                    raise problem_in(answer.status_code, await answer.aread(), self.where)
+                name = ""
+                async for line in answer.aiter_lines():
+                    field, _, value = line.partition(": ")
+                    name = value if field == "event" else name
+                    if field == "data":
+                        yield name, json.loads(value)
+        except httpx2.TransportError as error:
+            raise _unreachable(self.where, error) from None
+
 
 def at(noun: str, name: str, *rest: str) -> str:
     """The path of one thing. Raises Invalid for a name that would lead elsewhere."""

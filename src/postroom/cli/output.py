@@ -19,6 +19,7 @@ from postroom.domain.problems import Invalid, Problem
 
 MARKS = {
     "ok": ("✓", "green"), "failed": ("✗", "bold red"), "skipped": ("–", "dim"),
+    "warning": ("!", "yellow"),
     "sent": ("✓", "green"), "refused": ("✗", "bold red"), "expired": ("✗", "bold red"), "held": ("!", "yellow"),
     "cancelled": ("–", "dim"), "filtered": ("–", "dim"),
 }  # fmt: skip

@@ -38,7 +38,7 @@ def send(
     async def conversation(connection: Connection) -> Any:
         if not wait:
             return await _hand_in(connection, body, headers)
-        _require_a_worker(connection)
+        require_a_worker(connection)
         return await _follow(connection, (await _hand_in(connection, body, headers))["id"])
 
     found = talk(ctx, conversation)
@@ -64,11 +64,12 @@ async def _hand_in(connection: Connection, body: object, headers: dict[str, str]
     return receipt
 
 
-def _require_a_worker(connection: Connection) -> None:
+def require_a_worker(connection: Connection) -> None:
+    """Raises Unavailable where nothing is at work on what is handed in."""
     if not connection.delivers:
         raise Unavailable(
             "No server runs on this data directory, so there is nothing to wait for and nothing was handed in: "
-            "start `postroom serve`, or leave out --wait."
+            "start `postroom serve`, or leave this option out."
         )
 
 

@@ -83,9 +83,9 @@ class Settings:
         if self.no_password:
             said["password"] = None
         if self.password or self.password_stdin:
-            said["password"] = _typed("password") if self.password else _on_stdin("password")
+            said["password"] = typed_secret("password") if self.password else _on_stdin("password")
         if self.refresh_token or self.refresh_token_stdin:
-            said["refresh_token"] = _typed("refresh-token") if self.refresh_token else _on_stdin("refresh-token")
+            said["refresh_token"] = typed_secret("refresh-token") if self.refresh_token else _on_stdin("refresh-token")
         return said
 
     def _check(self) -> None:
@@ -126,7 +126,8 @@ def fields_in(path: str, option: str) -> dict[str, Any]:
     return said
 
 
-def _typed(secret: str) -> str:
+def typed_secret(secret: str) -> str:
+    """Asked for without showing it: `password` or `refresh-token`. Raises BadParameter where nobody can be asked."""
     if not sys.stdin.isatty():
         raise typer.BadParameter(f"--{secret} asks in a terminal; elsewhere use --{secret}-stdin.")
     # Not typer.prompt: it asks before the echo is off, so that the first letters could be seen and lost.

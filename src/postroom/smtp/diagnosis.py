@@ -68,8 +68,9 @@ def diagnose(
 
 
 def in_words(what: str, found: Diagnosis) -> str:
-    """One text for where there is room for one only."""
-    return " ".join(filter(None, (what, found.why, found.advice)))
+    """One text, for where there is room for one only. A change that a person must look at first is left out."""
+    ready = found.proposal.message if found.proposal is not None and not found.proposal.confirm else ""
+    return " ".join(filter(None, (what, found.why, found.advice, ready)))
 
 
 def _by_reply(case: _Case) -> Found | None:

@@ -52,8 +52,10 @@ def _applied(profile: Profile, changes: Mapping[str, Any], also: tuple[str, ...]
 
 
 def _is_weaker(before: Profile, after: Profile) -> bool:
-    if before.auth is Auth.NONE and after.auth is Auth.NONE:
-        return False
+    if after.auth is Auth.NONE:
+        return False  # there is no login to protect any more
+    if before.auth is Auth.NONE and after.security not in (Security.STARTTLS, Security.TLS):
+        return True  # a login that is only now switched on must not cross an open connection
     return _RANK[after.security] < _RANK[before.security] or (
         before.verify_certificate and not after.verify_certificate
     )
