@@ -3,8 +3,8 @@
     python bench/pages.py [--messages 100000] [--tenants 1000] [--share 1.0] [--rounds 20] [--json]
 
 The messages were handed in evenly over the last day, `--share` of them by the tenant whose pages are asked for: all, at
-worst. The application is asked in this process, without a network; the first time a page is asked for is told apart,
-because its template is read then, and nothing is remembered yet.
+worst. The application is asked in this process, without a network; the first time a page is asked for is told apart:
+nothing of it is remembered then.
 """
 
 import argparse
