@@ -160,6 +160,9 @@ MICROSOFT = [
     Row("SMTP AUTH is off for the tenant", (AUTH, "auth.disabled", "microsoft.basic_auth_off"), MICROSOFTS,
         At(says(AUTH="535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.")),
         host=M365, needs=SIGN_IN, cured=False),
+    Row("Microsoft's words at another host", (AUTH, "auth.disabled", "microsoft.basic_auth_off"), MICROSOFTS,
+        At(says(AUTH="535 5.7.139 Authentication unsuccessful, basic authentication is disabled.")), needs=SIGN_IN,
+        cured=False),
     Row("a policy forbids it", (AUTH, "auth.rejected", "microsoft.policy"), MICROSOFTS,
         At(says(AUTH="535 5.7.139 Authentication unsuccessful, the request did not meet the criteria to be "
                      "authenticated successfully. Contact your administrator.")),

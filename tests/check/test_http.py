@@ -12,8 +12,9 @@ import pytest
 
 from cli.conftest import a_relay
 from postroom.app import REQUEST_GRACE
+from postroom.web import events
 from serving import House, Server, a_house, eventually, free_port
-from smtp.moods import HangUp, Mood, Visit, knows, open_relay
+from smtp.moods import HangUp, Mood, Visit, after, knows, open_relay
 
 EVENTS = {"accept": "text/event-stream"}
 SENDER = "us@company.example"
@@ -116,6 +117,15 @@ async def test_a_stored_password_is_not_tried_at_another_destination(house: Hous
         as_new = await ask(house, "check", {"settings": {"host": "127.0.0.1", "auth": "password", "username": "us"}})
     assert (as_new.status_code, as_new.json()["field"]) == (400, "password")
     assert relay.visits == 0
+
+
+async def test_a_stream_is_never_silent_for_long(house: House, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(events, "STILL_HERE", 0.02)
+    async with open_relay(Mood({"EHLO": after(0.2, b"250 relay.test\r\n")})) as relay:
+        typed = {"host": "127.0.0.1", "port": relay.port, "sender_address": SENDER}
+        answer = await ask(house, "check", {"settings": typed}, **EVENTS)
+    assert ": still here\n\n" in answer.text
+    assert events_in(answer.text)[-1] == ("done", {"ok": True, "failed_at": None})
 
 
 async def test_who_may_not_check_is_refused_before_anything_is_dialled(house: House):

@@ -62,6 +62,12 @@ async def test_a_certificate_that_is_not_trusted_is_shown_all_the_same(authoriti
     assert last.detail["sha256"] in (last.proposal.message if last.proposal else "")
 
 
+async def test_of_a_login_that_failed_is_told_what_was_offered_and_chosen(authorities: Authorities):
+    async with scene(Row("wrong", ANY, None, At(good()), password="not-that-one"), authorities) as there:
+        last = (await climbed(there, there.route()))[-1]
+    assert last.detail == {"offered": "PLAIN LOGIN", "chosen": "PLAIN", "reply": "535 5.7.8 wrong"}
+
+
 async def test_what_came_of_each_address_is_told(authorities: Authorities):
     async with scene(Row("closed", ANY, None, None), authorities) as there:
         last = (await climbed(there, there.route()))[-1]

@@ -28,7 +28,7 @@ from postroom.store.database import Database
 from postroom.store.ids import new_id
 
 AT_ONCE = Timeouts(connect=3.0, reply=3.0, dot=3.0, attempt=3.4)  # one product's client waits 5 s for the whole answer
-LOOK = 1.0  # seconds, after a failure: together still less than that client waits
+LOOK, LONGER = 1.0, 0.3  # seconds to look around after a failure: at most, and beyond the attempt's end
 AS_JOB = Timeouts(connect=10.0, reply=20.0, dot=20.0, attempt=30.0)
 
 
@@ -139,8 +139,9 @@ async def _try(route: Route, recipient: Address, mail: TestMail) -> Verdict:
     if not recipient_filter(settings.recipient_filter).allows(recipient):
         return Verdict(Stage.POLICY, "policy.filtered", "The recipient filter does not allow this address.")
     envelope = Envelope(settings.mail_from or settings.sender_address, (str(recipient),))
+    end = time.monotonic() + route.timeouts.attempt + LONGER
     attempt = await send(route, envelope, _composed(settings, recipient, mail))
-    return await _explained(route, attempt.outcomes[str(recipient)])
+    return await _explained(route, attempt.outcomes[str(recipient)], end - time.monotonic())
 
 
 def _composed(settings: Profile, recipient: Address, mail: TestMail) -> bytes:
@@ -159,11 +160,11 @@ def _composed(settings: Profile, recipient: Address, mail: TestMail) -> bytes:
     )
 
 
-async def _explained(route: Route, outcome: Outcome) -> Verdict:
+async def _explained(route: Route, outcome: Outcome, seconds_left: float) -> Verdict:
     """With what a check would say of it."""
     if isinstance(outcome, Sent):
         return Verdict(outcome.stage)
-    seen = await look_around(route, outcome.code, outcome.stage, seconds=LOOK)
+    seen = await look_around(route, outcome.code, outcome.stage, seconds=min(LOOK, seconds_left))
     found = diagnose(route.profile, outcome.code, outcome.stage, outcome.reply, seen)
     what = outcome.message.removesuffix(advice_on(outcome.code)).rstrip()  # that part is said better now
     return Verdict(outcome.stage, outcome.code, in_words(what, found))

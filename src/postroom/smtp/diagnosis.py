@@ -249,10 +249,10 @@ _RULES: Mapping[str, Callable[[_Case], Found | None]] = {
 }
 
 _REMEDIES: Mapping[str, Callable[[_Case], Proposal | None]] = {
-    "microsoft.basic_auth_off": lambda case: remedies.oauth2(case.profile),
-    "microsoft.policy": lambda case: remedies.oauth2(case.profile),
+    "microsoft.basic_auth_off": lambda case: remedies.oauth2_at_microsoft(case.profile),
+    "microsoft.policy": lambda case: remedies.oauth2_at_microsoft(case.profile),
     "microsoft.wrong_login": lambda case: remedies.whole_address(case.profile) or remedies.password_again(case.profile),
-    "microsoft.login_needed": lambda case: remedies.oauth2(case.profile),
+    "microsoft.login_needed": lambda case: remedies.oauth2_at_microsoft(case.profile),
     "microsoft.send_as": lambda case: remedies.own_sender(case.profile),
     "microsoft.too_many_connections": lambda case: remedies.microsofts_connections(case.profile),
     "google.app_password": lambda case: remedies.password_again(case.profile),

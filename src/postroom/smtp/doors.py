@@ -33,6 +33,7 @@ ELSEWHERE = frozenset({
     "connect.refused", "connect.timeout", "greeting.not_smtp", "reply.timeout", "connection.lost", "tls.handshake",
     "tls.not_offered", "auth.not_offered", "auth.plaintext_forbidden", "auth.required", "tls.required",
 })  # fmt: skip
+_NO_ANSWER = ("reply.timeout", "connection.lost", "tls.handshake")  # to the way that the settings have
 _EARLY = (Stage.GREETING, Stage.TLS, Stage.CONNECT)
 
 
@@ -57,16 +58,21 @@ async def look_around(
     route: Route, code: str, stage: Stage, *, ports: Sequence[int] = PORTS, seconds: float = LOOK.attempt
 ) -> tuple[Door, ...]:
     """The doors that answer, as far as this failure makes it worth looking; the one of the settings comes first."""
-    if code in ("reply.timeout", "connection.lost") and stage not in _EARLY:
+    if seconds <= 0 or (code in ("reply.timeout", "connection.lost") and stage not in _EARLY):
         return ()
-    own = [route.profile.port] if code in HERE else []
+    here = [route.profile.port] if code in HERE else []
     others = [port for port in ports if port != route.profile.port] if code in ELSEWHERE else []
-    looks = [asyncio.create_task(_look(route, port)) for port in (*own, *others)]
-    if not looks:
+    if not here and not others:
         return ()
+    # First in the way that the settings have, unless that was in vain just now; elsewhere in the way that is usual.
+    tls_first = (route.profile.security is Security.TLS) is (code not in _NO_ANSWER)
+    looks = [
+        *(asyncio.create_task(_look(route, port, tls_first=tls_first)) for port in here),
+        *(asyncio.create_task(_look(route, port, tls_first=port in _FROM_THE_START)) for port in others),
+    ]
     try:
         await asyncio.wait(looks, timeout=min(seconds, route.timeouts.attempt))
-        found = [look.result() for look in looks if look.done() and look.exception() is None]
+        found = [look.result() for look in looks if look.done()]
     finally:
         for look in looks:
             look.cancel()
@@ -74,10 +80,7 @@ async def look_around(
     return tuple(door for door in found if door is not None)
 
 
-async def _look(route: Route, port: int) -> Door | None:
-    """First in the way that is usual there."""
-    own = port == route.profile.port
-    tls_first = route.profile.security is Security.TLS if own else port in _FROM_THE_START
+async def _look(route: Route, port: int, *, tls_first: bool) -> Door | None:
     ways = (Security.TLS, Security.STARTTLS_IF_OFFERED)
     for security in ways if tls_first else reversed(ways):
         found = await _knock(route, port, security)

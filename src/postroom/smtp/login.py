@@ -4,6 +4,7 @@ No other kind is ever fallen back to, and nothing of a login crosses an open con
 Of OAuth 2, a token that was kept from before may have been withdrawn: then there is one more try, with a new one.
 """
 
+from dataclasses import replace
 from functools import partial
 
 from postroom.domain.delivery import Scope, Stage
@@ -41,7 +42,7 @@ def log_in(route: Route, capabilities: Capabilities, *, encrypted: bool) -> Dial
     else:
         answer = yield from _exchange(kind(username, secret), secret)
     if answer.code != 235:
-        raise Stopped(_login_failed(answer, kind.name))
+        raise Stopped(replace(_login_failed(answer, kind.name), detail=detail))
     yield Passed(Stage.AUTH, f'The relay knows "{username}".', detail | {"answer": str(answer)})
 
 

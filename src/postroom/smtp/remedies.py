@@ -9,7 +9,7 @@ from postroom.domain.profile import MECHANISMS, Auth, Profile, Security, TlsVers
 from postroom.smtp.certificate import Certificate
 from postroom.smtp.doors import Door
 from postroom.smtp.proposal import Proposal, propose
-from postroom.smtp.providers import provider_of
+from postroom.smtp.providers import MICROSOFT, Provider, provider_of
 
 _MICROSOFTS_CONNECTIONS = 3  # published: "concurrent connections per mailbox"
 _FEW_CONNECTIONS = 2
@@ -109,9 +109,10 @@ def log_in(profile: Profile, door: Door | None) -> Proposal | None:
     )
 
 
-def oauth2(profile: Profile) -> Proposal | None:
-    """By refresh token at the provider whose relay it is; the client and the sign-in are a person's to give."""
-    provider = provider_of(profile.host)
+def oauth2(profile: Profile, otherwise: Provider | None = None) -> Proposal | None:
+    """By refresh token at the provider whose relay it is, by its name or else by its words; the client and the sign-in
+    are a person's to give."""
+    provider = provider_of(profile.host) or otherwise
     if provider is None or provider.oauth is None or profile.auth is Auth.OAUTH2:
         return None
     changes = {"auth": Auth.OAUTH2, "mechanism": None, "token_grant": TokenGrant.REFRESH_TOKEN, **provider.oauth}
@@ -119,6 +120,10 @@ def oauth2(profile: Profile) -> Proposal | None:
         changes["security"] = Security.STARTTLS
     words = f"Log in with OAuth 2 at {provider.name}: register a client there, sign in with it as the mailbox."
     return propose(profile, words, changes, also=() if profile.client_id else ("client_id",))
+
+
+def oauth2_at_microsoft(profile: Profile) -> Proposal | None:
+    return oauth2(profile, MICROSOFT)
 
 
 def without_login(profile: Profile) -> Proposal | None:
