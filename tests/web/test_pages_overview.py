@@ -8,10 +8,13 @@ import httpx2
 import pytest
 from sqlalchemy import Connection, insert, text, update
 
+from postroom.domain.access import EVERYTHING
 from postroom.domain.delivery import SECOND, State
+from postroom.store import keys
 from postroom.store.ids import new_id
 from postroom.store.overview import HOUR, Hour
 from postroom.store.schema import delivery, lane, message, queue
+from postroom.web.pages import overview
 from postroom.web.pages.chart import FLOOR, chart
 from postroom.web.pages.visit import COOKIE
 from serving import ADMIN_KEY, House, Server, a_house
@@ -22,6 +25,12 @@ from web.test_pages_profiles import RELAY, page, put, sign_in
 async def house(tmp_path: Path, database_url: str | None) -> AsyncIterator[House]:
     async with a_house(tmp_path, database_url=database_url) as house:
         yield house
+
+
+@pytest.fixture(autouse=True)
+def _however_busy_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page waits for its chart."""
+    monkeypatch.setattr(overview, "PATIENCE", None)
 
 
 def now() -> int:
@@ -102,6 +111,15 @@ async def test_an_hour_that_is_over_is_not_counted_again_and_again(house: House)
     assert "2 sent" in (await page(house, "/")).text, "the hour that is not over is looked at each time"
 
 
+async def test_a_day_that_takes_long_to_count_keeps_nobody_waiting(house: House, monkeypatch: pytest.MonkeyPatch):
+    await mail(house, State.SENT, ago=7200)
+    await sign_in(house)
+    monkeypatch.setattr(overview, "PATIENCE", 0)  # seconds
+    assert "Being counted" in (await page(house, "/")).text
+    monkeypatch.setattr(overview, "PATIENCE", None)
+    assert "1 sent" in (await page(house, "/")).text
+
+
 async def test_what_needs_somebody_is_said_with_a_link_to_it(house: House):
     await put(house, RELAY)
     made = await house.client.post(
@@ -152,6 +170,20 @@ async def test_the_operator_sees_trouble_elsewhere_and_a_tenant_only_its_own(hou
     assert "Acme's relay is away." in (await page(house, "/")).text
     await sign_in(house, await house.key())
     assert "Acme" not in (await page(house, "/")).text
+
+
+async def test_the_installations_own_keys_are_the_operators_to_renew(house: House):
+    def add(connection: Connection) -> None:
+        keys.add(
+            connection, keys.fresh(), tenant_id=None, name="Installation's", permissions=EVERYTHING, now=now(),
+            expires_at=now() + 86_400 * SECOND,
+        )  # fmt: skip
+
+    await house.postroom.database.write(add)
+    await sign_in(house, await house.key())
+    assert "Installation's" not in (await page(house, "/")).text
+    await sign_in(house)
+    assert "The key Installation's ends" in (await page(house, "/")).text
 
 
 async def test_each_key_sees_what_it_may(house: House):

@@ -5,8 +5,10 @@ from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import update
 
 from postroom.domain.profile import Profile
+from postroom.store.schema import revision
 from postroom.web.pages.presets import PRESETS
 from serving import ADMIN_KEY, House
 from web.reading import Page, read
@@ -116,6 +118,20 @@ async def test_a_secret_can_be_removed(house: House):
     await send(house, "/profiles/1", form, 303)
     assert (await profile(house))["password_set"] is False
     assert "is set" not in (await page(house, "/profiles/1")).text
+
+
+async def test_where_the_stored_secret_is_lost_the_form_says_so_and_takes_another(house: House):
+    await put(house, RELAY)
+    damaged = update(revision).where(revision.c.number == 2).values(sealed_password="00000000.x")
+    await house.postroom.database.write(lambda connection: connection.execute(damaged))
+    await sign_in(house)
+    shown = await page(house, "/profiles/1")
+    assert "trouble" in shown.text
+    again = read((await send(house, "/profiles/1", shown.fields | {"sender_name": "Typed"}, 503)).text)
+    assert again.fields["sender_name"] == "Typed"
+    assert "vault key" in again.text
+    await send(house, "/profiles/1", again.fields | {"password": "canary-new"}, 303)
+    assert (await profile(house))["sender_name"] == "Typed"
 
 
 async def test_who_was_overtaken_sees_what_changed_and_decides(house: House):

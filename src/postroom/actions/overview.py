@@ -48,6 +48,7 @@ class Overview:
     now: int
     states: tuple[ProfileState, ...] | None = None
     hours: tuple[Hour, ...] | None = None
+    is_counting: bool = False  # the hours are not all counted yet
     held: int = 0
     keys_ending: tuple[Key, ...] = ()
     elsewhere: tuple[tuple[str, StoredProfile], ...] = field(default=())
@@ -71,11 +72,17 @@ class Overviews:
         caller.require(Permission.SETTINGS_READ)
         return await self._database.read(lambda each: self._states(each, tenant, self._database.now(each)))
 
-    async def of(self, caller: Caller, tenant: Tenant) -> Overview:
+    async def of(self, caller: Caller, tenant: Tenant, patience: float | None = None) -> Overview:
+        """With `patience` (seconds) a day that takes longer to count is left out: what was counted of it is remembered,
+        so that asking again gets further."""
         found = await self._database.read(lambda connection: self._of(connection, caller, tenant))
         if Permission.MAIL_READ not in caller.permissions:
             return found
-        return replace(found, hours=await self._day(tenant, found.now))
+        try:
+            async with asyncio.timeout(patience):
+                return replace(found, hours=await self._day(tenant, found.now))
+        except TimeoutError:
+            return replace(found, is_counting=True)
 
     def _of(self, connection: Connection, caller: Caller, tenant: Tenant) -> Overview:
         now, may = self._database.now(connection), caller.permissions
@@ -84,7 +91,7 @@ class Overviews:
             now,
             states=self._states(connection, tenant, now) if sees_settings else None,
             held=overview.held(connection, tenant.id) if sees_mail else 0,
-            keys_ending=_keys_ending(connection, tenant, now) if Permission.KEYS_MANAGE in may else (),
+            keys_ending=self._keys_ending(connection, caller, tenant, now) if Permission.KEYS_MANAGE in may else (),
             elsewhere=self._elsewhere(connection, tenant) if caller.is_installation_wide and sees_settings else (),
         )
 
@@ -119,12 +126,11 @@ class Overviews:
                 self._hours.popitem(last=False)
         return counted
 
+    def _keys_ending(self, connection: Connection, caller: Caller, tenant: Tenant, now: int) -> tuple[Key, ...]:
+        wide = caller.is_installation_wide
+        return tuple(keys.ending(connection, tenant.id, now, now + SOON, with_installations=wide))
+
     def _elsewhere(self, connection: Connection, tenant: Tenant) -> tuple[tuple[str, StoredProfile], ...]:
         found = profiles.in_trouble(connection, self._vault.key_ids)
         others = [(slug, self._secrets.seen(stored)) for slug, stored in found if stored.tenant_id != tenant.id]
         return tuple(others[:MOST_ELSEWHERE])
-
-
-def _keys_ending(connection: Connection, tenant: Tenant, now: int) -> tuple[Key, ...]:
-    ours = keys.every(connection, tenant.id)
-    return tuple(each for each in ours if each.is_valid(now) and each.expires_at and each.expires_at - now < SOON)

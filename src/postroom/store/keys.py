@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, insert, or_, select, update
 
 from postroom.domain.access import EVERYTHING, Permission
 from postroom.domain.problems import NotFound
@@ -95,6 +95,16 @@ def of_installation(connection: Connection) -> list[Key]:
     """Those of no tenant."""
     wanted = select(api_key).where(api_key.c.tenant_id.is_(None)).order_by(api_key.c.id)
     return [_read(row) for row in connection.execute(wanted)]
+
+
+def ending(connection: Connection, tenant_id: int, now: int, before: int, *, with_installations: bool) -> list[Key]:
+    """Those of a tenant that are good now and end before then; and the installation's, if they are wanted."""
+    whose = api_key.c.tenant_id == tenant_id
+    if with_installations:
+        whose = or_(whose, api_key.c.tenant_id.is_(None))
+    soon = select(api_key).where(whose, api_key.c.expires_at > now, api_key.c.expires_at < before)
+    rows = connection.execute(soon.where(api_key.c.revoked_at.is_(None)).order_by(api_key.c.expires_at))
+    return [_read(row) for row in rows]
 
 
 def any_at_all(connection: Connection) -> bool:

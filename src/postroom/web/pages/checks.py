@@ -98,7 +98,7 @@ async def _told(visit: Visit, editor: Editor, steps: AsyncGenerator[Step, None])
     async with aclosing(steps):
         async for step in steps:
             ended.append(told(step))
-            rung = render.text("rung.html", step=ended[-1], check=visit.link(f"{editor.path}/check"))
+            rung = render.text("rung.html", step=ended[-1], check=visit.link(f"{editor.path}/check"), link=visit.link)
             yield Event("step", {"html": rung, "stage": step.stage.value, "status": step.status})
     editor = replace(editor, steps=ended)
     yield Event("done", {"ok": editor.failed_at is None, "words": editor.verdict})

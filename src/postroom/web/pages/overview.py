@@ -11,6 +11,7 @@ from postroom.web.pages.chart import chart
 from postroom.web.pages.standing import standing
 from postroom.web.pages.visit import Visit, page
 
+PATIENCE = 0.05  # seconds that the page waits for the count of its day; what is live brings it then
 LONG_WAIT = 15 * 60 * 1_000_000  # microseconds that mail may wait before somebody should know
 
 
@@ -19,7 +20,7 @@ def routes() -> list[BaseRoute]:
 
 
 async def _overview(visit: Visit) -> Response:
-    found = await _found(visit)
+    found = await visit.room.overviews.of(visit.caller, visit.tenant, PATIENCE)
     return visit.show(
         "overview.html", found=found, standing=standing, chart=chart(found.hours) if found.hours else None,
         live=visit.link("/live/overview", mark=live.mark(_less_its_time(found))), ending=_ending(found),
@@ -29,13 +30,9 @@ async def _overview(visit: Visit) -> Response:
 
 async def _follow(visit: Visit) -> Response:
     async def look() -> Overview:
-        return _less_its_time(await _found(visit))
+        return _less_its_time(await visit.room.overviews.of(visit.caller, visit.tenant))
 
     return live.follow(visit, look)
-
-
-async def _found(visit: Visit) -> Overview:
-    return await visit.room.overviews.of(visit.caller, visit.tenant)
 
 
 def _less_its_time(found: Overview) -> Overview:

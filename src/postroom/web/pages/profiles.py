@@ -3,7 +3,7 @@
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from postroom.domain.problems import Invalid, Stale
+from postroom.domain.problems import Invalid, SecretLost, Stale
 from postroom.domain.text import one_line
 from postroom.web.api.profiles import which
 from postroom.web.pages import presets, profile_form
@@ -75,6 +75,8 @@ async def _save(visit: Visit) -> Response:
         return await show(visit, await Editor.again(visit, profile, problem), 400)
     except Stale:
         return await show(visit, await Editor.outrun(visit, profile), 412)
+    except SecretLost as problem:
+        return await show(visit, await Editor.again(visit, profile, Invalid("", problem.message)), 503)
     is_same = saved.revision == base and name == saved.name
     return visit.to(f"/profiles/{profile}", done="unchanged" if is_same else "saved")
 

@@ -98,6 +98,12 @@ def _environment() -> Environment:
 _TEMPLATES = _environment()
 
 
+def prepare() -> None:
+    """Read all templates, once: whoever asks for a page first should not wait for that."""
+    for name in _TEMPLATES.list_templates():
+        _TEMPLATES.get_template(name)
+
+
 def page(template: str, status: int = 200, **values: object) -> HTMLResponse:
     """A whole page."""
     return HTMLResponse(_TEMPLATES.get_template(template).render(**values), status)

@@ -25,6 +25,7 @@ from postroom.web.pages import (
     trouble,
 )
 from postroom.web.pages.render import page as plain_page
+from postroom.web.pages.render import prepare
 from postroom.web.pages.visit import Visit, is_signed_in, page
 
 _STATIC = Path(__file__).parent / "static"
@@ -33,6 +34,7 @@ _NOUNS = (overview, checks, profiles, as_dialect, revisions, messages, sandbox, 
 
 def routes(documents: Mapping[str, FastAPI]) -> list[BaseRoute]:
     """`documents` are what /docs lists, by name."""
+    prepare()
     said = {name: app.title for name, app in documents.items()}
 
     async def inside(visit: Visit) -> Response:

@@ -113,6 +113,12 @@ function use(button) {
 }
 
 if (form && ladder) {
+  // Return in the recipient's field means the check that it stands beside; as a field of the form it would mean "save".
+  document.getElementById("recipient").addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    document.getElementById("check-button").click();
+  });
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-climb], [data-use]");
     if (!button) return;
