@@ -107,9 +107,9 @@ class Looked:
     back_to: int | None = None
 
 
-def look(connection: Connection, tenant_id: int, search: Search, now: int) -> Looked:
+def look(connection: Connection, tenant_id: int, search: Search, now: int, most: int = LOOKED_AT) -> Looked:
     """`page` in a bounded time: where one has to look at each message, at so many of them only."""
-    edge: str | None = connection.execute(_edge(tenant_id, search)).scalar() if search.has_to_look else None
+    edge: str | None = connection.execute(_edge(tenant_id, search, most)).scalar() if search.has_to_look else None
     rows = connection.execute(_found(tenant_id, search, edge)).all()
     deliveries = _deliveries(connection, [row.id for row in rows], now)
     found = tuple(_read_message(row, deliveries.get(row.id, ())) for row in rows)
@@ -140,10 +140,10 @@ def _found(tenant_id: int, search: Search, edge: str | None = None) -> Select[An
     return found.where(*_conditions(search), *([message.c.id >= edge] if edge is not None else []))
 
 
-def _edge(tenant_id: int, search: Search) -> Select[Any]:
+def _edge(tenant_id: int, search: Search, most: int) -> Select[Any]:
     """The last message to look at, if there are more behind it."""
     ids = select(message.c.id).where(*_among(tenant_id, search)).order_by(message.c.id.desc())
-    last = ids.offset(LOOKED_AT - 1).limit(2).subquery()
+    last = ids.offset(most - 1).limit(2).subquery()
     return select(func.max(last.c.id)).having(func.count() == 2)
 
 
