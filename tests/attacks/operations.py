@@ -15,7 +15,8 @@ PROFILE = Profile(host="127.0.0.1", port=9, sender_address="in@intruder.example"
 
 @dataclass(frozen=True)
 class Operation:
-    """`path` may name a tenant, and things of a tenant: a profile, a message, a key, a caught mail."""
+    """`path` may name a tenant, and things of a tenant: a profile, a message, a key, a caught mail. A page is asked for
+    with a session, and says its tenant in its address."""
 
     method: str
     path: str
@@ -23,6 +24,7 @@ class Operation:
     form: Mapping[str, str] | None = None
     query: Mapping[str, str] = field(default_factory=dict)
     dialect: Dialect | None = None
+    is_page: bool = False
 
     @property
     def route(self) -> tuple[str, str]:
@@ -31,6 +33,10 @@ class Operation:
     @property
     def title(self) -> str:
         return f"{self.method} {self.path}{'?' + '&'.join(self.query) if self.query else ''}"
+
+
+def of_pages(method: str, path: str, form: Mapping[str, str] | None = None) -> Operation:
+    return Operation(method, path, form=form, query={"tenant": "{tenant}"}, is_page=True)
 
 
 NATIVE = (
@@ -77,6 +83,36 @@ NATIVE = (
 )  # fmt: skip
 
 
+def _before(path: str, thing: str) -> Operation:
+    return Operation("GET", path, query={"tenant": "{tenant}", "before": thing}, is_page=True)
+
+
+MAIL_PAGES = (
+    of_pages("GET", "/messages"),
+    _before("/messages", "{message}"),
+    of_pages("GET", "/messages/{message}"),
+    of_pages("POST", "/messages/{message}/retry"),
+    of_pages("POST", "/messages/{message}/cancel"),
+    of_pages("GET", "/sandbox"),
+    _before("/sandbox", "{mail}"),
+    of_pages("GET", "/sandbox/{mail}"),
+    of_pages("GET", "/sandbox/{mail}/html"),
+    of_pages("GET", "/sandbox/{mail}/source"),
+    of_pages("GET", "/sandbox/{mail}/attachments/0"),
+    of_pages("POST", "/sandbox/empty"),
+    of_pages("GET", "/keys"),
+    of_pages("POST", "/keys", {"name": "intruder", "once": "{fresh}", "life": "", "mail:read": "on"}),
+    of_pages("GET", "/keys/new"),
+    of_pages("GET", "/keys/{key}"),
+    of_pages("POST", "/keys/{key}/rotate", {"overlap": "0", "turn": ""}),
+    of_pages("POST", "/keys/{key}/revoke"),
+    of_pages("GET", "/tenants"),
+    of_pages("POST", "/tenants", {"slug": "intruder", "name": ""}),
+    of_pages("GET", "/audit"),
+    of_pages("GET", "/audit/verification"),
+)
+
+
 def of_dialects() -> Iterator[Operation]:
     """From the dialects' own route tables."""
     for dialect in ALL:
@@ -115,7 +151,7 @@ def _form(endpoint: Endpoint) -> Mapping[str, str] | None:
     return None
 
 
-OPERATIONS = (*NATIVE, *of_dialects())
+OPERATIONS = (*NATIVE, *MAIL_PAGES, *of_dialects())
 
 
 def filled(template: Any, places: Mapping[str, Any]) -> Any:

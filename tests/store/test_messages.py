@@ -206,7 +206,7 @@ async def test_looking_stops_and_goes_on_where_it_stopped_without_a_gap(room: Ro
     while looks == 0 or before is not None:
         looked = await look(room, lane, most, to="wanted", before=before, limit=2)
         found += ids(looked)
-        assert looked.back_to is None or (before := looked.next) is not None
+        assert looked.back_to is None or looked.next is not None
         before, looks = looked.next, looks + 1
         assert looks < 20
     assert found == accepted[::-3]
