@@ -169,6 +169,7 @@ def ids(looked: messages.Looked) -> list[str]:
 async def test_messages_are_found_by_parts_of_subject_and_recipient_and_by_id(room: Room) -> None:
     lane = await room.lane("acme")
     one = await room.accept(lane, "Anna@good.example")
+    room.clock.forward(1)
     other = await room.accept(lane, "bernd@fine.example", "carl@fine.example")
     subject = (await look(room, lane, id=one)).messages[0].subject
     assert ids(await look(room, lane, subject=subject[1:-1].upper())) == [other, one]
@@ -179,6 +180,16 @@ async def test_messages_are_found_by_parts_of_subject_and_recipient_and_by_id(ro
     assert ids(await look(room, lane, to="fine", state=State.SENT)) == []
     assert ids(await look(room, lane, id=one, to="fine")) == []
     assert ids(await look(room, await room.lane("other"), id=one)) == []
+
+
+async def test_state_and_recipient_are_of_the_same_delivery(room: Room) -> None:
+    lane = await room.lane("acme")
+    mixed = room.message(lane, ("in@good.example",), filtered=["out@evil.example"])
+    await room.take(mixed)
+    assert ids(await look(room, lane, to="out@", state=State.FILTERED)) == [mixed.id]
+    assert ids(await look(room, lane, to="in@", state=State.FILTERED)) == []
+    assert await found(room, lane, recipient="in@good.example", state=State.WAITING) == [mixed.id]
+    assert await found(room, lane, recipient="in@good.example", state=State.FILTERED) == []
 
 
 async def test_messages_are_found_by_when_they_came(room: Room) -> None:
