@@ -16,7 +16,9 @@ from postroom.store.ids import first_id, time_of
 from postroom.store.schema import attempt, body, delivery, message, queue, transcript
 
 UNKNOWN = "There is no such message."
-_HAS_CONTENT = select(body.c.message_id).where(body.c.message_id == message.c.id).exists()
+# OFFSET 0: PostgreSQL then asks for each row that is found. Else it takes an EXISTS for a join, and reads all bodies or
+# all deliveries that there are, because it does not know how few rows the LIMIT leaves.
+_HAS_CONTENT = select(body.c.message_id).where(body.c.message_id == message.c.id).offset(0).exists()
 _MESSAGE = select(message, _HAS_CONTENT.label("has_content"))
 
 
@@ -168,7 +170,7 @@ def _conditions(search: Search) -> Iterable[ColumnElement[bool]]:
         yield message.c.subject.icontains(search.subject, autoescape=True)
     of_delivery = [*_delivery_conditions(search)]
     if of_delivery:  # one delivery that is all of it: "refused" and "anna" is what was refused to Anna
-        yield select(delivery.c.id).where(delivery.c.message_id == message.c.id, *of_delivery).exists()
+        yield select(delivery.c.id).where(delivery.c.message_id == message.c.id, *of_delivery).offset(0).exists()
 
 
 def _delivery_conditions(search: Search) -> Iterable[ColumnElement[bool]]:
