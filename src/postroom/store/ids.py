@@ -18,14 +18,14 @@ def _digits(millisecond: int) -> str:
     return "".join([_DIGITS[millisecond >> shift & 31] for shift in range(45, -1, -5)])
 
 
+def first_id(moment: int) -> str:
+    """Where those begin that are made from then on (microseconds since 1970): less than any of them."""
+    return _digits(max(moment, 0) // 1000)
+
+
 def time_of(identifier: str) -> int:
     """When it was made, in microseconds since 1970, to the millisecond."""
     value = 0
     for digit in identifier[:10]:
         value = value << 5 | _DIGITS.index(digit)
     return value * 1000
-
-
-def first_id(moment: int) -> str:
-    """The smallest that could have been made then (microseconds since 1970)."""
-    return _digits(max(moment, 0) // 1000)

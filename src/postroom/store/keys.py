@@ -91,14 +91,14 @@ def every(connection: Connection, tenant_id: int | None) -> list[Key]:
     return [_read(row) for row in connection.execute(wanted)]
 
 
+def any_at_all(connection: Connection) -> bool:
+    return connection.execute(select(api_key.c.id).limit(1)).first() is not None
+
+
 def of_installation(connection: Connection) -> list[Key]:
     """Those of no tenant."""
     wanted = select(api_key).where(api_key.c.tenant_id.is_(None)).order_by(api_key.c.id)
     return [_read(row) for row in connection.execute(wanted)]
-
-
-def any_at_all(connection: Connection) -> bool:
-    return connection.execute(select(api_key.c.id).limit(1)).first() is not None
 
 
 def get(connection: Connection, key_id: str, tenant_id: int | None) -> Key:
