@@ -109,6 +109,36 @@ NATIVE = (
 )  # fmt: skip
 
 
+def _before(path: str, thing: str) -> Operation:
+    return Operation("GET", path, query={"tenant": "{tenant}", "before": thing}, is_page=True)
+
+
+MAIL_PAGES = (
+    of_pages("GET", "/messages"),
+    _before("/messages", "{message}"),
+    of_pages("GET", "/messages/{message}"),
+    of_pages("POST", "/messages/{message}/retry"),
+    of_pages("POST", "/messages/{message}/cancel"),
+    of_pages("GET", "/sandbox"),
+    _before("/sandbox", "{mail}"),
+    of_pages("GET", "/sandbox/{mail}"),
+    of_pages("GET", "/sandbox/{mail}/html"),
+    of_pages("GET", "/sandbox/{mail}/source"),
+    of_pages("GET", "/sandbox/{mail}/attachments/0"),
+    of_pages("POST", "/sandbox/empty"),
+    of_pages("GET", "/keys"),
+    of_pages("POST", "/keys", {"name": "intruder", "once": "{fresh}", "life": "", "mail:read": "on"}),
+    of_pages("GET", "/keys/new"),
+    of_pages("GET", "/keys/{key}"),
+    of_pages("POST", "/keys/{key}/rotate", {"overlap": "0", "turn": ""}),
+    of_pages("POST", "/keys/{key}/revoke"),
+    of_pages("GET", "/tenants"),
+    of_pages("POST", "/tenants", {"slug": "intruder", "name": ""}),
+    of_pages("GET", "/audit"),
+    of_pages("GET", "/audit/verification"),
+)
+
+
 def of_dialects() -> Iterator[Operation]:
     """From the dialects' own route tables."""
     for dialect in ALL:
@@ -147,7 +177,7 @@ def _form(endpoint: Endpoint) -> Mapping[str, str] | None:
     return None
 
 
-OPERATIONS = (*PROFILE_PAGES, *NATIVE, *of_dialects())
+OPERATIONS = (*PROFILE_PAGES, *NATIVE, *MAIL_PAGES, *of_dialects())
 
 
 def filled(template: Any, places: Mapping[str, Any]) -> Any:

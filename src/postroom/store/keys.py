@@ -91,6 +91,10 @@ def every(connection: Connection, tenant_id: int | None) -> list[Key]:
     return [_read(row) for row in connection.execute(wanted)]
 
 
+def any_at_all(connection: Connection) -> bool:
+    return connection.execute(select(api_key.c.id).limit(1)).first() is not None
+
+
 def of_installation(connection: Connection) -> list[Key]:
     """Those of no tenant."""
     wanted = select(api_key).where(api_key.c.tenant_id.is_(None)).order_by(api_key.c.id)
@@ -105,10 +109,6 @@ def ending(connection: Connection, tenant_id: int, now: int, before: int, *, wit
     soon = select(api_key).where(whose, api_key.c.expires_at > now, api_key.c.expires_at < before)
     rows = connection.execute(soon.where(api_key.c.revoked_at.is_(None)).order_by(api_key.c.expires_at))
     return [_read(row) for row in rows]
-
-
-def any_at_all(connection: Connection) -> bool:
-    return connection.execute(select(api_key.c.id).limit(1)).first() is not None
 
 
 def get(connection: Connection, key_id: str, tenant_id: int | None) -> Key:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
-from postroom.domain.delivery import FINAL, State
+from postroom.domain.delivery import State
 from postroom.smtp.advice import advice_on
 from postroom.store.messages import AttemptRead, DeliveryRead, MessageRead
 from postroom.store.profiles import StoredProfile
@@ -72,10 +72,6 @@ def can_try_again(read: MessageRead) -> bool:
 
 def can_be_cancelled(read: MessageRead) -> bool:
     return any(each.state in BACK for each in read.deliveries)
-
-
-def is_over(read: MessageRead) -> bool:
-    return all(each.state in FINAL for each in read.deliveries)
 
 
 def _waiting(read: MessageRead, profile: StoredProfile | None, now: int) -> Next:

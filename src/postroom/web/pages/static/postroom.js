@@ -14,6 +14,10 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { button.textContent = before; }, 2000);
 });
 
+// <a data-slow>, <button data-slow>: what takes a while says so from the click on.
+document.addEventListener("click", (event) => event.target.closest("[data-slow]")?.classList.add("working"));
+addEventListener("pageshow", () => document.querySelectorAll("[data-slow]").forEach((each) => each.classList.remove("working")));
+
 // <form data-confirm="Delete it?">: asks before it is sent, in a dialog that keyboard and screen reader know.
 document.addEventListener("submit", (event) => {
   const form = event.target;
