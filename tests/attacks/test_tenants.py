@@ -19,8 +19,17 @@ from postroom.domain.secret import Secret
 from postroom.store import caught
 from postroom.store.ids import new_id
 from postroom.web.pages import (
-    as_dialect, audit, checks, keys, messages, overview, profiles, revisions, sandbox, tenants,
-)  # fmt: skip
+    as_dialect,
+    audit,
+    checks,
+    keys,
+    messages,
+    overview,
+    profiles,
+    revisions,
+    sandbox,
+    tenants,
+)
 from postroom.web.pages.visit import COOKIE
 from serving import House, a_house, without_id
 
