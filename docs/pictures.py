@@ -35,9 +35,8 @@ from serving import ADMIN_KEY, Server, eventually
 from smtp.moods import OFFERS, Mood, Relay, open_relay
 
 HERE = Path(__file__).parent / "pictures"
-WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+WIDE, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 TALLEST = 1400  # pixels
-COLOURS = 128
 HOUR = 3600 * SECOND
 TENANT = "harbour"
 MAILS = 640
@@ -72,24 +71,28 @@ async def relays() -> AsyncIterator[Ways]:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     AUTHORITY.issue_cert("127.0.0.1").configure_cert(tls)
     unknown, later = b"550 5.1.1 There is nobody of that name here\r\n", b"450 4.2.0 Greylisted, please come back\r\n"
-    off = b"535 5.7.139 Authentication unsuccessful, basic authentication is disabled.\r\n"
+    nobody = b"554 5.5.1 No valid recipients\r\n"
+    off = b"535 5.7.139 Authentication unsuccessful, basic authentication is disabled\r\n"
     strict = Mood({"AUTH": off}, (*OFFERS, "STARTTLS"), (*OFFERS, "AUTH LOGIN XOAUTH2"), tls=tls)
     async with (
         open_relay(Mood()) as friendly,
-        open_relay(Mood({"RCPT": (unknown, later)})) as choosy,
+        open_relay(Mood({"RCPT": (unknown, later), "DATA": nobody})) as choosy,
         open_relay(strict) as provider,
     ):
         yield Ways(friendly, choosy, provider)
 
 
 class Office:
-    """What its administrator does over the API."""
+    """What its administrator does over the API, with a key of the whole installation."""
 
     def __init__(self, server: Server) -> None:
-        self._client = server.client
+        self._client, self.key = server.client, ADMIN_KEY
+        made = self.ask("POST", "/keys", tenant="*", name="Ada Lindqvist", email="ada@harbour.example")
+        self.key = str(made["key"])
 
-    def ask(self, method: str, path: str, **body: Any) -> Any:
-        said = self._client.request(method, f"/v1{path}", json=body or None, headers={"x-postroom-tenant": TENANT})
+    def ask(self, method: str, path: str, tenant: str = TENANT, **body: Any) -> Any:
+        headers = {"x-postroom-tenant": tenant, "authorization": f"Bearer {self.key}"}
+        said = self._client.request(method, f"/v1{path}", json=body or None, headers=headers)
         assert said.is_success, said.text  # noqa: S101
         return said.json() if said.content else None
 
@@ -99,8 +102,8 @@ def furnish(office: Office, server: Server, ways: Ways) -> None:
     for slug, name in ((TENANT, "Harbour Supplies"), ("lighthouse", "Lighthouse Insurance"), ("pier", "Pier Nine")):
         office.ask("POST", "/tenants", slug=slug, name=name)
     here = {"host": "127.0.0.1", "sender_address": "post@harbour.example", "sender_name": "Harbour Supplies"}
-    office.ask("POST", "/profiles", name="Company mail", port=ways.friendly.port, limit_per_hour=900, **here)
-    office.ask("PATCH", "/profiles/1", limit_per_hour=2000, limit_per_minute=100)
+    office.ask("POST", "/profiles", name="Company mail", port=ways.friendly.port, most_connections=4, **here)
+    office.ask("PATCH", "/profiles/1", most_connections=8, recipient_filter=None)
     office.ask("PATCH", "/profiles/1", sender_name="Harbour", reply_to_address="office@harbour.example")
     office.ask("POST", "/profiles", name="Shop", port=ways.choosy.port, **here)
     secure = {"security": "starttls", "ca_certificates": AUTHORITY.cert_pem.bytes().decode()}
@@ -108,7 +111,7 @@ def furnish(office: Office, server: Server, ways: Ways) -> None:
     office.ask("POST", "/profiles", name="Invoices", port=ways.strict.port, **here, **secure, **login)
     office.ask("POST", "/profiles", name="Staging", port=server.sandbox_port, **here)
     day, script = 86_400, ["settings:read", "settings:write"]
-    office.ask("POST", "/keys", name="Ada Lindqvist", email="ada@harbour.example")
+    office.ask("POST", "/keys", name="Front desk", email="desk@harbour.example", permissions=["mail:read"])
     office.ask("POST", "/keys", name="Web shop", permissions=["mail:send", "mail:read"])
     office.ask("POST", "/keys", name="Build server", permissions=["mail:send"], expires_in=9 * day)
     office.ask("POST", "/keys", name="Settings script", permissions=script, expires_in=90 * day)
@@ -184,6 +187,7 @@ def _state_of(office: Office, message: str) -> str:
 async def _check(page: Page) -> None:
     await page.get_by_role("button", name="Check these settings").click()
     await expect(page.locator("#check-said")).to_have_class("note bad", timeout=30_000)
+    await page.locator(".check").evaluate("(box) => { box.scrollTop = box.scrollHeight; }")
 
 
 async def _open_transcript(page: Page) -> None:
@@ -217,7 +221,7 @@ PICTURES: dict[str, tuple[str, Then]] = {
 }
 
 
-async def take(server: Server, names: dict[str, str], only: set[str]) -> None:
+async def take(server: Server, key: str, names: dict[str, str], only: set[str]) -> None:
     HERE.mkdir(exist_ok=True)
     async with chromium.running() as browser:
         for scheme in ("light", "dark"):
@@ -226,7 +230,7 @@ async def take(server: Server, names: dict[str, str], only: set[str]) -> None:
             await page.goto(f"{server.url}/sign-in")
             if not only or "sign-in" in only:
                 await _shoot(page, f"sign-in-{scheme}")
-            await page.get_by_label("API key").fill(ADMIN_KEY)
+            await page.get_by_label("API key").fill(key)
             await page.get_by_role("button", name="Sign in").click()
             await page.wait_for_url(f"{server.url}/")
             for name, (path, then) in PICTURES.items():
@@ -234,7 +238,7 @@ async def take(server: Server, names: dict[str, str], only: set[str]) -> None:
                     continue
                 await page.goto(f"{server.url}{path.format_map(names)}?tenant={TENANT}")
                 await then(page)
-                await _shoot(page, f"{name}-{scheme}")
+                await _shoot(page, f"{name}-{scheme}", whole=name != "check")
             await page.set_viewport_size(PHONE)  # type: ignore[arg-type]
             for name in ("overview", "message"):
                 if not only or f"{name}-phone" in only:
@@ -243,29 +247,33 @@ async def take(server: Server, names: dict[str, str], only: set[str]) -> None:
             await context.close()
 
 
-async def _shoot(page: Page, name: str) -> None:
-    path = HERE / f"{name}.png"
-    height = min(TALLEST, int(await page.evaluate("document.documentElement.scrollHeight")))
-    size = page.viewport_size or WIDE
-    await page.screenshot(path=path, full_page=True, clip={"x": 0, "y": 0, "width": size["width"], "height": height})
+async def _shoot(page: Page, name: str, *, whole: bool = True) -> None:
+    """The whole page, or what of it is on the screen."""
+    path, size = HERE / f"{name}.png", page.viewport_size or WIDE
+    height = int(await page.evaluate("document.documentElement.scrollHeight")) if whole else size["height"]
+    clip = {"x": 0, "y": 0, "width": size["width"], "height": min(TALLEST, height)}
+    await page.screenshot(path=path, full_page=whole, clip=clip)  # type: ignore[arg-type]
     with Image.open(path) as seen:
-        seen.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+        seen.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            path, optimize=True
+        )
     print(f"{path.name}: {math.ceil(path.stat().st_size / 1000)} kB")  # noqa: T201
 
 
 async def main() -> None:
     """With arguments only those pictures."""
     with tempfile.TemporaryDirectory(prefix="pictures-") as directory:
-        server = Server(Path(directory))
+        server = Server(Path(directory), ehlo_name="post.harbour.example")
         async with relays() as ways:
             await asyncio.to_thread(server.start)
-            await asyncio.to_thread(furnish, Office(server), server, ways)
+            office = await asyncio.to_thread(Office, server)
+            await asyncio.to_thread(furnish, office, server, ways)
             await asyncio.to_thread(server.stop)
             await live_a_day(Path(directory) / "data")
             await asyncio.to_thread(server.start)
             try:
-                names = await asyncio.to_thread(happen, Office(server))
-                await take(server, names, set(sys.argv[1:]))
+                names = await asyncio.to_thread(happen, office)
+                await take(server, office.key, names, set(sys.argv[1:]))
             finally:
                 await asyncio.to_thread(server.stop)
 
