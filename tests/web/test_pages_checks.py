@@ -59,7 +59,8 @@ async def test_what_a_change_needs_is_marked(house: House):
     use = json.dumps({"changes": {"port": 465, "security": "tls", "ehlo_name": None}, "needs": ["password"]})
     shown = read((await send(house, "/profiles/1/check", form | {"use": use}, 200)).text)
     assert (shown.fields["port"], shown.fields["security"], shown.wrong) == ("465", "tls", {"password"})
-    for nonsense in ("x", "{}", '{"changes": 1, "needs": []}', '{"changes": {"a": 1}}', "[]"):
+    for nonsense in ("x", "{}", '{"changes": 1, "needs": []}', '{"changes": {"a": 1}}', "[]", "[" * 50_000,
+                     '{"changes": {"host": "\\ud800"}, "needs": []}'):  # fmt: skip
         await send(house, "/profiles/1/check", form | {"use": nonsense}, 400)
 
 

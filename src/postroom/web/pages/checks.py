@@ -109,8 +109,9 @@ def _with_proposal(editor: Editor, proposal: str) -> Editor:
     try:
         said: Any = json.loads(proposal)
         changes, needs = dict(said["changes"]), [str(each) for each in said["needs"]]
-    except (ValueError, TypeError, KeyError):
+        values = profile_form.with_changes(editor.values, changes)
+        "".join(values.values()).encode()  # JSON can say half a character, which no page can show
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise Invalid("use", "This is no change that a check has proposed: check the settings again.") from None
-    values = profile_form.with_changes(editor.values, changes)
     used = [name for name in changes if name in profile_form.FIELDS]
     return replace(editor, values=values, used=used, wrong=dict.fromkeys(needs, NEEDED))
