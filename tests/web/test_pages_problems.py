@@ -58,6 +58,13 @@ async def test_too_many_requests_are_told_to_wait(house: House):
     assert "try again in" in answer.text
 
 
+async def test_too_many_wrong_sessions_are_told_to_wait_on_a_page(house: House):
+    for n in range(70):
+        answer = await house.client.get("/messages", headers={"cookie": f"postroom_session=wrong-{n}"})
+    assert (answer.status_code, "<h1>Too many requests</h1>" in answer.text) == (429, True)
+    assert int(answer.headers["retry-after"]) >= 1
+
+
 async def test_after_signing_in_the_page_that_was_asked_for_is_shown(house: House):
     asked = await house.client.get("/messages?state=held&text=a%20b")
     assert asked.headers["location"] == "/sign-in?next=" + quote("/messages?state=held&text=a%20b", safe="")

@@ -113,6 +113,16 @@ async def test_mail_is_found_by_subject_and_address(house: House):
     assert "&#34;&gt;&lt;x" in shown
 
 
+async def test_a_mail_leads_to_the_message_that_it_was_sent_as(house: House):
+    mail = {"to": ["a@b.example"], "text": "x"}
+    sent = (await house.client.post("/v1/messages", json=mail, headers=house.admin)).json()["id"]
+    ours = await catch(house, f"Message-ID: <{sent}@home.example>\r\n\r\n".encode())
+    others = await catch(house, f"Message-ID: <{sent[::-1]}@home.example>\r\n\r\n".encode())
+    await house.sign_in()
+    assert f'href="/messages/{sent}"' in (await house.client.get(f"/sandbox/{ours}")).text
+    assert "Sent as" not in (await house.client.get(f"/sandbox/{others}")).text
+
+
 async def test_emptying_needs_the_permission_and_takes_only_the_tenants(house: House):
     mail = await catch(house, b"")
     await house.sign_in("mail:read")

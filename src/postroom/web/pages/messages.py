@@ -23,7 +23,7 @@ PAGE = 50
 LONGEST_FILTER = 320
 _FILTERS = ("state", "to", "text", "profile", "since", "until")  # from the fourth on they are folded away
 # Ours is <the message's id@the sender's domain>; the id alone is what the API and the log call it.
-_MESSAGE_ID = re.compile(r"<?([0-9a-hjkmnp-tv-z]{26})(?:@[^\s<>]*)?>?")
+MESSAGE_ID = re.compile(r"<?([0-9a-hjkmnp-tv-z]{26})(?:@[^\s<>]*)?>?")
 
 
 def routes() -> list[BaseRoute]:
@@ -57,7 +57,7 @@ def asked(typed: Mapping[str, str], before: str | None) -> Asked:
     if since is not None and until is not None and since >= until:
         wrong["until"] = "This must be later than the beginning."
     text = typed.get("text")
-    named = _MESSAGE_ID.fullmatch(text.lower()) if text else None
+    named = MESSAGE_ID.fullmatch(text.lower()) if text else None
     search = Search(
         state=_state(typed.get("state"), wrong), to=typed.get("to"), profile_id=_number(typed.get("profile"), wrong),
         since=since, until=until, id=named[1] if named else None, subject=None if named else text,

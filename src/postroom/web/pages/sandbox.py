@@ -15,6 +15,7 @@ from postroom.smtp import reading
 from postroom.store.caught import CaughtRead
 from postroom.web.headers import FILE_POLICY, MAIL_POLICY
 from postroom.web.pages import live
+from postroom.web.pages.messages import MESSAGE_ID
 from postroom.web.pages.visit import Visit, page
 
 PAGE = 50
@@ -82,8 +83,19 @@ async def _show(visit: Visit) -> Response:
         "mail.html", mail=mail.caught, reading=mail.read, views=mail.views, view=view,
         source=_as_text(mail.content[: reading.MOST_SHOWN]) if view == "source" else "",
         is_cut=len(mail.content) > reading.MOST_SHOWN,
-        header=reading.header(mail.content) if view == "headers" else (),
+        header=reading.header(mail.content) if view == "headers" else (), sent=await _sent(visit, mail),
     )  # fmt: skip
+
+
+async def _sent(visit: Visit, mail: _Mail) -> str | None:
+    """The id of the message that it was sent as, where it is one of the tenant's."""
+    named = MESSAGE_ID.fullmatch(mail.read.message_id)
+    if named is None:
+        return None
+    try:
+        return (await visit.room.mail.show(visit.caller, visit.tenant, named[1])).id
+    except NotFound:
+        return None
 
 
 async def _html(visit: Visit) -> Response:

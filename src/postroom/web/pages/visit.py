@@ -17,7 +17,7 @@ from postroom.actions.keys import TOKEN_LIFE
 from postroom.actions.room import Room
 from postroom.dialects.key_styles import of_this_site
 from postroom.domain.access import Caller, Permission
-from postroom.domain.problems import Denied, Problem, TooMany, Unauthenticated, Unavailable
+from postroom.domain.problems import Denied, Problem, Unauthenticated
 from postroom.domain.secret import Secret
 from postroom.domain.tenant import DEFAULT, Tenant
 from postroom.web import bodies, problems
@@ -86,7 +86,7 @@ def page(shows: Page) -> Endpoint:
             visit = await visit_of(request, caller)
             response = await shows(visit)
         except Problem as problem:
-            response = _refused(request, caller, visit, problem)
+            response = _refused(request, visit, problem)
         return response if caller is None else with_session(response, request, caller)
 
     return endpoint
@@ -126,11 +126,9 @@ def cookie(request: Request) -> str:
     return f"__Host-{COOKIE}" if is_https(request) else COOKIE
 
 
-def _refused(request: Request, caller: Caller | None, visit: Visit | None, problem: Problem) -> Response:
+def _refused(request: Request, visit: Visit | None, problem: Problem) -> Response:
     if isinstance(problem, Unauthenticated):
         return RedirectResponse(f"/sign-in?{urlencode(_way_back(request))}".rstrip("?"), 303)
-    if caller is None and isinstance(problem, TooMany | Unavailable):
-        return sign_in_again(problem)
     return trouble.told(problem, **(visit.frame if visit else {}))
 
 

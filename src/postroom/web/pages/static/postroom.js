@@ -61,6 +61,8 @@ function follow(section) {
   let isStale = false;
 
   function end() {
+    if (!section.dataset.live) return;
+    delete section.dataset.live;
     events.close();
     const note = document.createElement("p");
     note.className = "note warn";
@@ -85,6 +87,7 @@ function follow(section) {
 
   events.addEventListener("changed", refresh);
   events.addEventListener("end", end);
+  events.addEventListener("error", () => { if (events.readyState === EventSource.CLOSED) end(); });
   section.addEventListener("focusout", () => setTimeout(() => { if (isStale) refresh(); }));
   addEventListener("pagehide", () => events.close());
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
