@@ -99,6 +99,16 @@ class House:
         vault, database = self.postroom.vault, self.postroom.database
         return await database.read(lambda connection: bodies.read(connection, vault, message))
 
+    async def sign_in(self, *permissions: str, tenant: str | None = None) -> None:
+        """To the console: as the admin, or with a key of a tenant that has these permissions (without any: all)."""
+        key = (
+            ADMIN_KEY
+            if tenant is None and not permissions
+            else await self.key(*permissions, tenant=tenant or "default")
+        )
+        answer = await self.client.post("/sign-in", data={"key": key})
+        assert answer.status_code == 303, answer.text
+
     async def profile(self) -> dict[str, Any]:
         return dict((await self.client.get("/v1/profiles/default", headers=self.admin)).json())
 

@@ -30,11 +30,11 @@ class Postroom:
         self.port = int(url.rpartition(":")[2])
         self.key = key
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
+    def ask(self, method: str, path: str, body: Any = None, tenant: str = "default") -> Any:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/v1{path}",
             json.dumps(body).encode() if body is not None else None,
-            {"Authorization": f"Bearer {self.key}"},
+            {"Authorization": f"Bearer {self.key}", "X-Postroom-Tenant": tenant},
             method=method,
         )
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  always http://127.0.0.1

@@ -26,6 +26,7 @@ from postroom.actions.health import Health
 from postroom.actions.issuer import Issuer
 from postroom.actions.keys import Gate, Keys
 from postroom.actions.mail import Mail
+from postroom.actions.overview import Overviews
 from postroom.actions.profiles import Profiles, RouteWith
 from postroom.actions.rates import Rates
 from postroom.actions.revisions import Revisions
@@ -44,8 +45,9 @@ from postroom.domain.profile import Profile
 from postroom.domain.secret import Secret
 from postroom.smtp.certificates import Certificates
 from postroom.smtp.reach import Network, Reach
+from postroom.smtp.reading import subject
 from postroom.smtp.route import Route
-from postroom.smtp.sandbox import Caught, Sandbox, subject
+from postroom.smtp.sandbox import Caught, Sandbox
 from postroom.smtp.sign_in import SignIn
 from postroom.smtp.tokens import Tokens
 from postroom.store import audit, caught, profiles
@@ -109,6 +111,7 @@ async def opened(
             tenants=Tenants(database),
             keys=Keys(database, vault, operator_key, Gate(rates, issuer), clock),
             profiles=managed,
+            overviews=Overviews(database, vault, certificates),
             checks=Checks(database, managed, mail, rates),
             revisions=Revisions(database, vault, changed),
             trials=Trials(database, managed, rates),

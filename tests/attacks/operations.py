@@ -15,7 +15,8 @@ PROFILE = Profile(host="127.0.0.1", port=9, sender_address="in@intruder.example"
 
 @dataclass(frozen=True)
 class Operation:
-    """`path` may name a tenant, and things of a tenant: a profile, a message, a key, a caught mail."""
+    """`path` may name a tenant, and things of a tenant: a profile, a message, a key, a caught mail. A page is asked for
+    with a session, and says its tenant in its address."""
 
     method: str
     path: str
@@ -23,6 +24,7 @@ class Operation:
     form: Mapping[str, str] | None = None
     query: Mapping[str, str] = field(default_factory=dict)
     dialect: Dialect | None = None
+    is_page: bool = False
 
     @property
     def route(self) -> tuple[str, str]:
@@ -32,6 +34,34 @@ class Operation:
     def title(self) -> str:
         return f"{self.method} {self.path}{'?' + '&'.join(self.query) if self.query else ''}"
 
+
+def of_pages(method: str, path: str, form: Mapping[str, str] | None = None) -> Operation:
+    return Operation(method, path, form=form, query={"tenant": "{tenant}"}, is_page=True)
+
+
+FORM = {"name": "Intruder", "host": "127.0.0.1", "port": "9", "security": "none"}
+
+# First, while the profile's revision is the first.
+PROFILE_PAGES = (
+    of_pages("GET", "/"),
+    of_pages("GET", "/profiles"),
+    of_pages("GET", "/profiles/new"),
+    of_pages("POST", "/profiles/new", FORM),
+    of_pages("POST", "/profiles/new/check", FORM),
+    of_pages("GET", "/profiles/{profile}"),
+    of_pages("GET", "/profiles/{profile}/check"),
+    of_pages("POST", "/profiles/{profile}/check", FORM | {"password": "p"}),
+    of_pages("POST", "/profiles/{profile}", FORM | {"revision": "1", "password": "p"}),
+    of_pages("GET", "/profiles/{profile}/revisions"),
+    of_pages("GET", "/profiles/{profile}/revisions/{number}"),
+    of_pages("POST", "/profiles/{profile}/revisions/{number}/restore", {"revision": "2"}),
+    of_pages("POST", "/profiles/{profile}/pause"),
+    of_pages("POST", "/profiles/{profile}/resume"),
+    of_pages("POST", "/profiles/{profile}/default"),
+    of_pages("GET", "/profiles/{profile}/as"),
+    *(of_pages("GET", f"/profiles/{{profile}}/as/{each.name}") for each in ALL),
+    of_pages("POST", "/profiles/{profile}/delete"),
+)
 
 NATIVE = (
     Operation("GET", "/v1/profiles"),
@@ -79,6 +109,36 @@ NATIVE = (
 )  # fmt: skip
 
 
+def _before(path: str, thing: str) -> Operation:
+    return Operation("GET", path, query={"tenant": "{tenant}", "before": thing}, is_page=True)
+
+
+MAIL_PAGES = (
+    of_pages("GET", "/messages"),
+    _before("/messages", "{message}"),
+    of_pages("GET", "/messages/{message}"),
+    of_pages("POST", "/messages/{message}/retry"),
+    of_pages("POST", "/messages/{message}/cancel"),
+    of_pages("GET", "/sandbox"),
+    _before("/sandbox", "{mail}"),
+    of_pages("GET", "/sandbox/{mail}"),
+    of_pages("GET", "/sandbox/{mail}/html"),
+    of_pages("GET", "/sandbox/{mail}/source"),
+    of_pages("GET", "/sandbox/{mail}/attachments/0"),
+    of_pages("POST", "/sandbox/empty"),
+    of_pages("GET", "/keys"),
+    of_pages("POST", "/keys", {"name": "intruder", "once": "{fresh}", "life": "", "mail:read": "on"}),
+    of_pages("GET", "/keys/new"),
+    of_pages("GET", "/keys/{key}"),
+    of_pages("POST", "/keys/{key}/rotate", {"overlap": "0", "turn": ""}),
+    of_pages("POST", "/keys/{key}/revoke"),
+    of_pages("GET", "/tenants"),
+    of_pages("POST", "/tenants", {"slug": "intruder", "name": ""}),
+    of_pages("GET", "/audit"),
+    of_pages("GET", "/audit/verification"),
+)
+
+
 def of_dialects() -> Iterator[Operation]:
     """From the dialects' own route tables."""
     for dialect in ALL:
@@ -117,7 +177,7 @@ def _form(endpoint: Endpoint) -> Mapping[str, str] | None:
     return None
 
 
-OPERATIONS = (*NATIVE, *of_dialects())
+OPERATIONS = (*PROFILE_PAGES, *NATIVE, *MAIL_PAGES, *of_dialects())
 
 
 def filled(template: Any, places: Mapping[str, Any]) -> Any:

@@ -3,12 +3,14 @@ surroundings, whoever made a mistake or whatever a relay says back."""
 
 import contextlib
 import json
+import re
 import sqlite3
 from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx2
 import pytest
@@ -20,10 +22,12 @@ from postroom.dialects import ALL
 from postroom.dialects.dialect import Verb
 from postroom.domain.profile import Auth, Profile
 from postroom.domain.secret import Secret
+from postroom.web.pages.visit import COOKIE
 from serving import ADMIN_KEY, Server, eventually
 from smtp.moods import OFFERS, Mood, Relay, Visit, open_relay
 from smtp.tokens_from import Issuer, answer, open_issuer
 
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 OFFERED = (*OFFERS, "AUTH PLAIN LOGIN XOAUTH2")
 
 
@@ -156,6 +160,8 @@ def live(scene: Scene, count: int) -> None:
         scene.ask("PATCH", "/v1/profiles/default", json={"port": 9}, headers=there)
         scene.ask("POST", "/v1/messages", json={"to": [f"x{n}@there.example"], "text": "x"}, headers=there)
         speak(scene, n, slug, there)
+        if n % 3 == 0:
+            click(scene, n, slug)
         if n % 25 == 0:
             for wrong in wrong_bodies(n):
                 for method, path in places():
@@ -194,6 +200,29 @@ def speak(scene: Scene, n: int, slug: str, there: dict[str, str]) -> None:
         body = dialect.write(moved, Secret(canary("moved", n)))
         scene.ask("PUT", f"/v1/profiles/default/from/{dialect.name}", json=body, headers=there)
     scene.ask("PUT", "/v1/profiles/default", json=settings(scene, n), headers=there)
+
+
+def click(scene: Scene, n: int, slug: str) -> None:
+    """The console's pages, with the right form and with mistakes in it."""
+    typed = {name: str(value) for name, value in settings(scene, n).items() if value is not None}
+    revision = scene.ask("GET", "/v1/profiles/1", headers=scene.tenant(slug)).json()["revision"]
+    right = typed | {"name": "Console", "revision": str(revision)}
+    wrong = right | {"port": "x", "password": canary("form", n), "refresh_token": f"form-{MARK}-{n}"}
+    for form in (right, wrong, wrong | {"port": "9"}, wrong | {"use": canary("use", n)}, wrong | {"send": "yes"}):
+        for accept in ("text/html", "text/event-stream"):
+            page(scene, "POST", "/profiles/1/check", slug, data=form, headers={"accept": accept})
+        page(scene, "POST", "/profiles/new/check", slug, data=form)
+        page(scene, "POST", "/profiles/new?preset=gmail", slug, data=wrong)
+        page(scene, "POST", "/profiles/1", slug, data=form)
+    page(scene, "POST", "/profiles/1", slug, data=right | {"password": canary("late", n)})  # overtaken by the others
+    for path in ("/", "/profiles", "/profiles/1", "/profiles/1/revisions", "/profiles/1/revisions/1",
+                 *(f"/profiles/1/as/{dialect.name}" for dialect in ALL)):  # fmt: skip
+        assert page(scene, "GET", path, slug).status_code == 200, path
+
+
+def page(scene: Scene, method: str, path: str, slug: str, **said: Any) -> httpx2.Response:
+    said["headers"] = said.get("headers", {}) | {"cookie": f"{COOKIE}={ADMIN_KEY}"}
+    return scene.ask(method, path, **said, params={"tenant": slug, **({"preset": "gmail"} if "?" in path else {})})
 
 
 def command(scene: Scene, n: int, slug: str) -> None:
@@ -247,6 +276,44 @@ def pages(scene: Scene) -> None:
         scene.ask("GET", f"/docs/{name}/openapi.json")
     for path in ("/", "/docs", "/sandbox", "/metrics", "/healthz", "/readyz", "/v1/status", "/v1/keys", f"/{MARK[:4]}"):
         scene.ask("GET", path, headers={"x-postroom-tenant": "c0"})
+    for n in range(len(PARROTS)):
+        visit_mail(scene, f"c{n}")
+    key = visit_keys(scene, "c0")
+    for path in ("/keys", "/keys/new", f"/keys/{key}", "/audit", "/audit/verification", "/tenants"):
+        assert seen_in_console(scene, "GET", path, "c0").status_code == 200, path
+    for path in ("/keys?scope=installation", "/audit?scope=all", "/audit/verification?scope=all"):
+        assert seen_in_console(scene, "GET", path, "c0").status_code == 200, path
+
+
+def visit_mail(scene: Scene, slug: str) -> None:
+    """Each message with its transcripts."""
+    for each in scene.ask("GET", "/v1/messages", headers=scene.tenant(slug)).json()["messages"]:
+        assert seen_in_console(scene, "GET", f"/messages/{each['id']}", slug).status_code == 200
+        seen_in_console(scene, "POST", f"/messages/{each['id']}/retry", slug)
+    for path in ("/messages", "/messages?state=waiting", "/sandbox", "/sandbox/nothing", "/messages/nothing"):
+        seen_in_console(scene, "GET", path, slug)
+
+
+def visit_keys(scene: Scene, slug: str) -> str:
+    """Make a key and give it another value; neither answer counts, for there the value is shown. Its id."""
+    as_admin = {"cookie": f"{COOKIE}={ADMIN_KEY}"}
+    form = {"name": "console", "once": "0" * 26, "life": "", "mail:read": "on"}
+    posts: tuple[tuple[str, dict[str, str]], ...] = (
+        ("/keys", form), (f"/keys/{form['once']}/rotate", {"turn": "", "overlap": "3600"}),
+    )  # fmt: skip
+    for path, said in posts:
+        shown = scene.server.client.post(path, params={"tenant": slug}, data=said, headers=as_admin)
+        assert shown.status_code == 200, shown.text
+        scene.keys += UUID.findall(shown.text)
+        seen_in_console(scene, "POST", path, slug, data=said)  # the same once more shows nothing
+    assert len(set(scene.keys[-2:])) == 2
+    return form["once"]
+
+
+def seen_in_console(scene: Scene, method: str, path: str, slug: str, **said: Any) -> httpx2.Response:
+    path, _, query = path.partition("?")
+    params = dict(parse_qsl(query)) | {"tenant": slug}
+    return scene.ask(method, path, params=params, headers={"cookie": f"{COOKIE}={ADMIN_KEY}"}, **said)
 
 
 def leaks(scene: Scene) -> list[str]:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from postroom.domain.address import Address
 from postroom.domain.message import Attachment, Draft, Mailbox
 from postroom.smtp.compose import compose
-from postroom.smtp.sandbox import MOST_READ, Caught, Reading, Sandbox, read, subject
+from postroom.smtp.reading import MOST_READ, Reading, read, subject
+from postroom.smtp.sandbox import Caught, Sandbox
 
 PASSWORD = "correct-horse"
 PLAIN = base64.b64encode(f"\0user\0{PASSWORD}".encode()).decode()

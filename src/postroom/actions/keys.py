@@ -16,7 +16,7 @@ from postroom.actions.tokens import TOKEN_LIFE, Tokens
 from postroom.domain.access import EVERYTHING, Caller, Permission
 from postroom.domain.address import Address
 from postroom.domain.delivery import SECOND
-from postroom.domain.problems import Conflict, Denied, Invalid, Unauthenticated
+from postroom.domain.problems import Conflict, Denied, Invalid, Stale, Unauthenticated
 from postroom.domain.secret import Secret
 from postroom.domain.tenant import Tenant
 from postroom.domain.text import one_line
@@ -137,11 +137,24 @@ class Keys:
         tenant_id = self._scope(caller, tenant)
         return await self._database.read(lambda connection: keys.every(connection, tenant_id))
 
+    async def of_installation(self, caller: Caller) -> list[Key]:
+        """The keys of no tenant, for one of them."""
+        caller.require(Permission.KEYS_MANAGE)
+        self._scope(caller, None)
+        return await self._database.read(keys.of_installation)
+
+    async def one(self, caller: Caller, tenant: Tenant | None, key_id: str) -> Key:
+        """A tenant's key; with None, for a key of the installation, anyone's. Raises NotFound."""
+        caller.require(Permission.KEYS_MANAGE)
+        tenant_id = self._scope(caller, tenant)
+        return await self._database.read(lambda connection: keys.get(connection, key_id, tenant_id))
+
     async def create(
         self, caller: Caller, tenant: Tenant | None, name: str, permissions: frozenset[Permission], life: int | None,
-        email: str | None = None,
+        email: str | None = None, key_id: str | None = None,
     ) -> tuple[Key, Secret]:  # fmt: skip
-        """A new key and, this once, its value. `tenant` None is the whole installation; `life` in seconds."""
+        """A new key and, this once, its value. `tenant` None is the whole installation; `life` in seconds. With a
+        `key_id` of the caller's choice it is made once: raises Conflict when there is such a key."""
         caller.require(Permission.KEYS_MANAGE)
         tenant_id = self._scope(caller, tenant)
         one_line("name", name)
@@ -153,6 +166,8 @@ class Keys:
         def add(connection: Connection) -> Key:
             now = self._database.now(connection)
             expires_at = now + life * SECOND if life is not None else None
+            if key_id is not None and keys.by_id(connection, key_id) is not None:
+                raise Conflict("This key was made already; its value was shown once.")
             key = keys.add(
                 connection,
                 value,
@@ -162,30 +177,36 @@ class Keys:
                 now=now,
                 expires_at=expires_at,
                 email=owner,
+                key_id=key_id,
             )
             audit.note(connection, caller, "key.created", key.id, tenant_id=tenant_id, now=now, detail={"name": name})
             return key
 
         return await self._database.write(add), value
 
-    async def rotate(self, caller: Caller, tenant: Tenant | None, key_id: str, overlap: int) -> tuple[Key, Secret]:
+    async def rotate(
+        self, caller: Caller, tenant: Tenant | None, key_id: str, overlap: int, turn: str | None = None
+    ) -> tuple[Key, Secret]:
         """A new value for a key, shown this once; the old one is good for `overlap` seconds more, the one before it no
-        longer. Its id, name, permissions and tokens stay. Raises NotFound, Denied, Conflict."""
+        longer. Its id, name, permissions and tokens stay. `turn`: the key's, as it was when this was decided. Raises
+        NotFound, Denied, Conflict, and Stale when it was rotated since then."""
         caller.require(Permission.KEYS_MANAGE)
         tenant_id = self._scope(caller, tenant)
         value = keys.fresh()
 
-        def turn(connection: Connection) -> Key:
+        def change(connection: Connection) -> Key:
             now = self._database.now(connection)
             key = keys.get(connection, key_id, tenant_id)
             if not key.is_valid(now):
                 raise Conflict("This key is expired or revoked: make a new one.")
+            if turn not in (None, key.turn):
+                raise Stale("This key was rotated meanwhile.")
             _may_give(caller, key.permissions)  # who gets the value can do all that the key can
             detail = {"name": key.name, "overlap": overlap}
             audit.note(connection, caller, "key.rotated", key_id, tenant_id=key.tenant_id, now=now, detail=detail)
             return keys.rotate(connection, key, value, now + overlap * SECOND)
 
-        key = await self._database.write(turn)
+        key = await self._database.write(change)
         self._forget()
         return key, value
 

@@ -22,7 +22,7 @@ from postroom.smtp.compose import compose
 from postroom.store import audit, bodies, messages, profiles
 from postroom.store.database import Database, fulfil
 from postroom.store.ids import new_id
-from postroom.store.messages import MessageRead, Search
+from postroom.store.messages import Looked, MessageRead, Search
 from postroom.store.profiles import StoredProfile
 from postroom.store.queue import breaker, manage
 from postroom.store.queue.accept import (
@@ -65,6 +65,7 @@ class Mail:
         self, database: Database, vault: Vault, worker: LocalWorker, clock: Callable[[], int] | None = None
     ) -> None:
         self._database = database
+        self._vault = vault
         self._worker = worker
         self._keep = accepter(database.now, vault)
         self.accepted = 0  # messages since the start, replays not counted
@@ -120,6 +121,22 @@ class Mail:
         caller.require(Permission.MAIL_READ)
         now = self._clock()
         return await self._database.read(lambda connection: messages.page(connection, tenant.id, wanted, now))
+
+    async def look(self, caller: Caller, tenant: Tenant, wanted: Search) -> Looked:
+        """`search` for a page that must not take long, however much mail there is."""
+        caller.require(Permission.MAIL_READ)
+        now = self._clock()
+        return await self._database.read(lambda connection: messages.look(connection, tenant.id, wanted, now))
+
+    async def content(self, caller: Caller, tenant: Tenant, message_id: str) -> bytes | None:
+        """What a message says, as it is sent; None when that is no longer kept. Raises NotFound, SecretLost."""
+        caller.require(Permission.MAIL_READ)
+
+        def read(connection: Connection) -> bytes | None:
+            messages.get(connection, tenant.id, message_id, self._clock())
+            return bodies.read(connection, self._vault, message_id)
+
+        return await self._database.read(read)
 
     async def show(self, caller: Caller, tenant: Tenant, message_id: str) -> MessageRead:
         """One message with its deliveries and attempts. Raises NotFound."""

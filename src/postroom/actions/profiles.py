@@ -48,6 +48,11 @@ class Profiles:
         self._changed = changed
         self._fallback = fallback
 
+    @property
+    def fallback(self) -> Profile | None:
+        """The installation's own settings."""
+        return self._fallback
+
     def is_fallback(self, stored: StoredProfile | None) -> bool:
         """Whether these are the installation's own settings, or none at all."""
         return stored is None or stored.settings == self._fallback

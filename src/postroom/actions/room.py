@@ -6,6 +6,7 @@ from postroom.actions.audit import Audit
 from postroom.actions.checks import Checks
 from postroom.actions.keys import Keys
 from postroom.actions.mail import Mail
+from postroom.actions.overview import Overviews
 from postroom.actions.profiles import Profiles
 from postroom.actions.revisions import Revisions
 from postroom.actions.sandbox import SandboxMail
@@ -21,6 +22,7 @@ class Room:
     trials: Trials
     keys: Keys
     profiles: Profiles
+    overviews: Overviews
     checks: Checks
     revisions: Revisions
     mail: Mail

@@ -13,9 +13,12 @@ class SandboxMail:
         self._database = database
         self._vault = vault
 
-    async def every(self, caller: Caller, tenant: Tenant, before: str | None, limit: int) -> list[CaughtRead]:
+    async def every(
+        self, caller: Caller, tenant: Tenant, before: str | None, limit: int, text: str | None = None
+    ) -> list[CaughtRead]:
+        """A page, newest first; `text` is some part of the subject or of an address."""
         caller.require(Permission.MAIL_READ)
-        return await self._database.read(lambda connection: caught.page(connection, tenant.id, before, limit))
+        return await self._database.read(lambda connection: caught.page(connection, tenant.id, before, limit, text))
 
     async def show(self, caller: Caller, tenant: Tenant, caught_id: str) -> CaughtRead:
         """Raises NotFound."""

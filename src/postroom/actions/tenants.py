@@ -40,6 +40,12 @@ class Tenants:
             return [await self._by_id.get(caller.tenant_id)]
         return await self._database.read(tenants.every)
 
+    async def page(self, caller: Caller, text: str | None, after: str | None, limit: int) -> list[Tenant]:
+        """A page of all tenants by slug, for keys of the installation; `text` is some part of slug or name."""
+        if not caller.is_installation_wide:
+            raise Denied("Only a key of the whole installation can see the tenants.")
+        return await self._database.read(lambda connection: tenants.page(connection, text, after, limit))
+
     async def create(self, caller: Caller, wanted: str, name: str) -> Tenant:
         caller.require(Permission.TENANTS_MANAGE)
         if not caller.is_installation_wide:

@@ -1,4 +1,4 @@
-"""A relay that takes every mail and sends none, for newcomers and staging; and how to show what it caught.
+"""A relay that takes every mail and sends none, for newcomers and staging. How to show what it caught: reading.py.
 
 It lets everyone log in, also without TLS, and neither keeps nor logs what they log in with. It is no open relay,
 because nothing ever leaves it; still it belongs on a loopback address.
@@ -6,42 +6,19 @@ because nothing ever leaves it; still it belongs on a loopback address.
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from email import message_from_bytes
-from email.header import decode_header, make_header
-from email.message import Message
-from email.parser import BytesHeaderParser
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final, TypeVar
+from typing import Final
 from weakref import WeakSet
 
 from aiosmtpd.smtp import MISSING, SMTP, Envelope, Session
 
-from postroom.domain.message import LONGEST_HEADER, LONGEST_NAME
-
 MIB: Final = 1024 * 1024
 SILENCE: Final = 120  # seconds after which a client that says nothing is let go
 
-MOST_READ: Final = 8 * MIB  # of a caught mail, for showing it
-MOST_SHOWN: Final = MIB  # characters of its text, and of its HTML
-MOST_HEADER: Final = 256 * 1024
-MOST_PARTS: Final = 200
-MOST_BOUNDARIES: Final = 10 * MOST_PARTS  # lines that may be one; each part costs the standard library 60 µs
-MOST_NESTED: Final = 30  # the standard library's parser gets slower with each level
-LONGEST_PARAMETERS: Final = 4096  # and quadratically slower with the length of these (CPython #136063)
-
 _log = logging.getLogger("postroom.sandbox")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-_FOLD = re.compile(r"[\r\n]+(?=[ \t])")
-_CONTAINER = re.compile(rb"(?:multipart|message)/", re.IGNORECASE)
-_LONG_PARAMETERS = re.compile(
-    rb"(?:\A|[\r\n])content-[a-z-]+:(?:[^\r\n]|[\r\n]+[ \t]){%d}" % LONGEST_PARAMETERS, re.IGNORECASE
-)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,105 +121,3 @@ def _caught(session: Session, envelope: Envelope) -> Caught:
 def _as_text(address: str) -> str:
     # aiosmtpd hides octets that are not UTF-8 in surrogates, which no database takes; nor does PostgreSQL take a NUL.
     return address.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\0", "\ufffd")
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A mail for the eye: everything decoded, one line where a header is one line. None of it is to be trusted."""
-
-    subject: str = ""
-    from_: str = ""
-    to: str = ""
-    date: str = ""
-    message_id: str = ""
-    text: str | None = None
-    html: str | None = None
-    attachments: tuple[tuple[str, str, int], ...] = ()  # filename, content type, size
-    complete: bool = True  # False when the mail was too large or too deeply nested to be read to its end
-
-
-def subject(content: bytes) -> str:
-    """Only that, quickly."""
-    return _header_of(BytesHeaderParser().parsebytes(content[:MOST_HEADER].partition(b"\r\n\r\n")[0])).subject
-
-
-def read(content: bytes) -> Reading:
-    """Read any bytes as a mail; never raises. Takes up to seconds for the largest, so keep it off the event loop."""
-    start = content[:MOST_READ]
-    containers = len(_CONTAINER.findall(start))
-    crowded = containers and start.count(b"\n--") > MOST_BOUNDARIES
-    if crowded or containers > MOST_NESTED or _LONG_PARAMETERS.search(start):
-        return replace(_header_of(BytesHeaderParser().parsebytes(start)), complete=False)
-    mail = _tried(lambda: message_from_bytes(start), Message())
-    parts = [part for _, part in zip(range(MOST_PARTS), mail.walk(), strict=False)]
-    leaves = [part for part in parts if not part.is_multipart()]
-    text, html = _first(leaves, "text/plain"), _first(leaves, "text/html")
-    return replace(
-        _header_of(mail),
-        text=None if text is None else _words(text),
-        html=None if html is None else _words(html),
-        attachments=tuple(_described(part) for part in leaves if part is not text and part is not html),
-        complete=len(content) <= MOST_READ and len(parts) < MOST_PARTS,
-    )
-
-
-def _header_of(mail: "Message[str, str]") -> Reading:
-    return Reading(
-        subject=_header(mail, "subject"),
-        from_=_header(mail, "from"),
-        to=_header(mail, "to"),
-        date=_header(mail, "date"),
-        message_id=_header(mail, "message-id"),
-    )
-
-
-def _tried(reading: Callable[[], T], otherwise: T) -> T:
-    # The standard library's reading of broken mail raises a dozen kinds of exceptions, and gains new ones.
-    try:
-        return reading()
-    except Exception:
-        return otherwise
-
-
-def _header(mail: "Message[str, str]", name: str) -> str:
-    raw = next((value for key, value in mail.raw_items() if key.lower() == name), "")[:LONGEST_HEADER]
-    # The parser hides octets above 127 in surrogates; mostly they are UTF-8 (RFC 6532).
-    text = _FOLD.sub("", raw.encode("ascii", "surrogateescape").decode("utf-8", "replace"))
-    return _one_line(_decoded(text))
-
-
-def _decoded(text: str) -> str:
-    return _tried(lambda: str(make_header(decode_header(text))), text)
-
-
-def _one_line(text: str) -> str:
-    return _CONTROL.sub(" ", text).strip()
-
-
-def _first(parts: "list[Message[str, str]]", kind: str) -> "Message[str, str] | None":
-    return next((part for part in parts if _kind(part) == kind and not _is_attached(part)), None)
-
-
-def _kind(part: "Message[str, str]") -> str:
-    return _tried(part.get_content_type, "application/octet-stream")
-
-
-def _is_attached(part: "Message[str, str]") -> bool:
-    return _tried(part.get_content_disposition, None) == "attachment"
-
-
-def _content(part: "Message[str, str]") -> bytes:
-    found: object = _tried(lambda: part.get_payload(decode=True), None)
-    return found if isinstance(found, bytes) else b""
-
-
-def _words(part: "Message[str, str]") -> str:
-    raw = _content(part)[: 4 * MOST_SHOWN]
-    charset = _tried(part.get_content_charset, None) or "utf-8"
-    text = _tried(lambda: raw.decode(charset, "replace"), raw.decode("utf-8", "replace"))
-    return text.encode("utf-8", "replace").decode()[:MOST_SHOWN]
-
-
-def _described(part: "Message[str, str]") -> tuple[str, str, int]:
-    filename = (_tried(part.get_filename, None) or "")[:LONGEST_HEADER]
-    return _one_line(_decoded(filename))[:LONGEST_NAME], _one_line(_kind(part)), len(_content(part))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select
 
 from postroom.domain.problems import NotFound
 from postroom.store.ids import new_id
@@ -58,11 +58,17 @@ def _keep(connection: Connection, vault: Vault, mails: Sequence[NewCaught]) -> l
     return [str(row["id"]) for row in rows]
 
 
-def page(connection: Connection, tenant_id: int, before: str | None, limit: int) -> list[CaughtRead]:
+def page(
+    connection: Connection, tenant_id: int, before: str | None, limit: int, text: str | None = None
+) -> list[CaughtRead]:
+    """Newest first; `text` is some part of the subject or of an address of the envelope, whatever the case."""
     columns = [each for each in caught.c if each.name != "content"]
     found = select(*columns).where(caught.c.tenant_id == tenant_id).order_by(caught.c.id.desc()).limit(limit)
     if before is not None:
         found = found.where(caught.c.id < before)
+    if text is not None:
+        places = (caught.c.subject, caught.c.recipients, caught.c.envelope_sender)
+        found = found.where(or_(*(each.icontains(text, autoescape=True) for each in places)))
     return [_read(row, None) for row in connection.execute(found)]
 
 

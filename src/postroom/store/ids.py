@@ -18,6 +18,11 @@ def _digits(millisecond: int) -> str:
     return "".join([_DIGITS[millisecond >> shift & 31] for shift in range(45, -1, -5)])
 
 
+def first_id(moment: int) -> str:
+    """Where those begin that are made from then on (microseconds since 1970): less than any of them."""
+    return _digits(max(moment, 0) // 1000)
+
+
 def time_of(identifier: str) -> int:
     """When it was made, in microseconds since 1970, to the millisecond."""
     value = 0

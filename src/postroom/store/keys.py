@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, insert, or_, select, update
 
 from postroom.domain.access import EVERYTHING, Permission
 from postroom.domain.problems import NotFound
@@ -39,6 +39,11 @@ class Key:
         ends = (self.expires_at, self.previous_until if self.by_previous else None)
         return self.revoked_at is None and all(end is None or now < end for end in ends)
 
+    @property
+    def turn(self) -> str:
+        """Another one after each rotation."""
+        return str(self.previous_until or "")
+
 
 def fresh() -> Secret:
     return Secret(str(uuid.uuid4()))
@@ -51,9 +56,9 @@ def digest(key: Secret) -> str:
 def add(
     connection: Connection, key: Secret, *, tenant_id: int | None, name: str,
     permissions: frozenset[Permission], now: int, expires_at: int | None = None,
-    email: str | None = None,
+    email: str | None = None, key_id: str | None = None,
 ) -> Key:  # fmt: skip
-    added = Key(new_id(now), tenant_id, name, permissions, now, expires_at, None, None, email)
+    added = Key(key_id or new_id(now), tenant_id, name, permissions, now, expires_at, None, None, email)
     connection.execute(
         insert(api_key).values(
             id=added.id, tenant_id=tenant_id, name=name, digest=digest(key), created_at=now, expires_at=expires_at,
@@ -88,6 +93,22 @@ def every(connection: Connection, tenant_id: int | None) -> list[Key]:
 
 def any_at_all(connection: Connection) -> bool:
     return connection.execute(select(api_key.c.id).limit(1)).first() is not None
+
+
+def of_installation(connection: Connection) -> list[Key]:
+    """Those of no tenant."""
+    wanted = select(api_key).where(api_key.c.tenant_id.is_(None)).order_by(api_key.c.id)
+    return [_read(row) for row in connection.execute(wanted)]
+
+
+def ending(connection: Connection, tenant_id: int, now: int, before: int, *, with_installations: bool) -> list[Key]:
+    """Those of a tenant that are good now and end before then; and the installation's, if they are wanted."""
+    whose = api_key.c.tenant_id == tenant_id
+    if with_installations:
+        whose = or_(whose, api_key.c.tenant_id.is_(None))
+    soon = select(api_key).where(whose, api_key.c.expires_at > now, api_key.c.expires_at < before)
+    rows = connection.execute(soon.where(api_key.c.revoked_at.is_(None)).order_by(api_key.c.expires_at))
+    return [_read(row) for row in rows]
 
 
 def get(connection: Connection, key_id: str, tenant_id: int | None) -> Key:

@@ -6,16 +6,19 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from postroom.domain.delivery import State, summary
 from postroom.domain.message import Reports
 from postroom.domain.problems import NotFound
 from postroom.store import reports
+from postroom.store.ids import first_id, time_of
 from postroom.store.schema import attempt, body, delivery, message, queue, transcript
 
 UNKNOWN = "There is no such message."
-_HAS_CONTENT = select(body.c.message_id).where(body.c.message_id == message.c.id).exists()
+# OFFSET 0: PostgreSQL then asks for each row that is found. Else it takes an EXISTS for a join, and reads all bodies or
+# all deliveries that there are, because it does not know how few rows the LIMIT leaves.
+_HAS_CONTENT = select(body.c.message_id).where(body.c.message_id == message.c.id).offset(0).exists()
 _MESSAGE = select(message, _HAS_CONTENT.label("has_content"))
 
 
@@ -73,13 +76,48 @@ class MessageRead:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Which messages of a tenant to list, newest first. `before` is the last id of the page before."""
+    """Which messages of a tenant to list, newest first. `before` is the last id of the page before; times are
+    microseconds since 1970, to the millisecond, `until` not included."""
 
     state: State | None = None
     recipient: str | None = None  # the whole address
     profile_id: int | None = None
     before: str | None = None
     limit: int = 50
+    id: str | None = None
+    to: str | None = None  # some part of a recipient's address, whatever the case
+    subject: str | None = None  # some part of it, whatever the case
+    since: int | None = None
+    until: int | None = None
+
+    @property
+    def has_to_look(self) -> bool:
+        """Whether no index says which messages are meant, so that one has to look at each."""
+        return any(each is not None for each in (self.state, self.recipient, self.profile_id, self.to, self.subject))
+
+
+LOOKED_AT = 10_000  # messages, where one has to look at each: some 25 ms, however many a tenant has
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A page of messages. `next` is what to give as `before` for more, None at the end; `back_to`: nothing older than
+    this moment was looked at, None where the page is full or the end was reached."""
+
+    messages: tuple[MessageRead, ...]
+    next: str | None
+    back_to: int | None = None
+
+
+def look(connection: Connection, tenant_id: int, search: Search, now: int, most: int = LOOKED_AT) -> Looked:
+    """`page` in a bounded time: where one has to look at each message, at so many of them only."""
+    edge: str | None = connection.execute(_edge(tenant_id, search, most)).scalar() if search.has_to_look else None
+    rows = connection.execute(_found(tenant_id, search, edge)).all()
+    deliveries = _deliveries(connection, [row.id for row in rows], now)
+    found = tuple(_read_message(row, deliveries.get(row.id, ())) for row in rows)
+    if len(rows) == search.limit:
+        return Looked(found, rows[-1].id)
+    return Looked(found, edge, time_of(edge) if edge else None)
 
 
 def page(connection: Connection, tenant_id: int, search: Search, now: int) -> list[MessageRead]:
@@ -99,21 +137,49 @@ def get(connection: Connection, tenant_id: int, message_id: str, now: int) -> Me
     return _read_message(row, deliveries.get(message_id, ()))
 
 
-def _found(tenant_id: int, search: Search) -> Select[Any]:
-    found = _MESSAGE.where(message.c.tenant_id == tenant_id).order_by(message.c.id.desc()).limit(search.limit)
+def _found(tenant_id: int, search: Search, edge: str | None = None) -> Select[Any]:
+    found = _MESSAGE.where(*_among(tenant_id, search)).order_by(message.c.id.desc()).limit(search.limit)
+    return found.where(*_conditions(search), *([message.c.id >= edge] if edge is not None else []))
+
+
+def _edge(tenant_id: int, search: Search, most: int) -> Select[Any]:
+    """The last message to look at, if there are more behind it."""
+    ids = select(message.c.id).where(*_among(tenant_id, search)).order_by(message.c.id.desc())
+    last = ids.offset(most - 1).limit(2).subquery()
+    return select(func.max(last.c.id)).having(func.count() == 2)
+
+
+def _among(tenant_id: int, search: Search) -> Iterable[ColumnElement[bool]]:
+    """What the index on tenant and id answers: ids sort by time."""
+    yield message.c.tenant_id == tenant_id
+    if search.id is not None:
+        yield message.c.id == search.id
     if search.before is not None:
-        found = found.where(message.c.id < search.before)
+        yield message.c.id < search.before
+    if search.since is not None:
+        yield message.c.id >= first_id(search.since)
+    if search.until is not None:
+        yield message.c.id < first_id(search.until)
+
+
+def _conditions(search: Search) -> Iterable[ColumnElement[bool]]:
+    """What stands in the message itself first: it costs less to look at."""
     if search.profile_id is not None:
-        found = found.where(message.c.profile_id == search.profile_id)
-    if search.state is not None:
-        found = found.where(_has_delivery(_in_state(search.state)))
+        yield message.c.profile_id == search.profile_id
+    if search.subject is not None:
+        yield message.c.subject.icontains(search.subject, autoescape=True)
+    of_delivery = [*_delivery_conditions(search)]
+    if of_delivery:  # one delivery that is all of it: "refused" and "anna" is what was refused to Anna
+        yield select(delivery.c.id).where(delivery.c.message_id == message.c.id, *of_delivery).offset(0).exists()
+
+
+def _delivery_conditions(search: Search) -> Iterable[ColumnElement[bool]]:
     if search.recipient is not None:
-        found = found.where(_has_delivery(delivery.c.recipient == search.recipient))
-    return found
-
-
-def _has_delivery(condition: Any) -> Any:
-    return select(delivery.c.id).where(delivery.c.message_id == message.c.id, condition).exists()
+        yield delivery.c.recipient == search.recipient
+    if search.to is not None:
+        yield delivery.c.recipient.icontains(search.to, autoescape=True)
+    if search.state is not None:
+        yield _in_state(search.state)
 
 
 def _in_state(state: State) -> Any:

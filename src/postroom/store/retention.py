@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, Table, and_, case, delete, func, select
 
 from postroom.domain.delivery import FINAL
-from postroom.store.ids import new_id
+from postroom.store.ids import first_id
 from postroom.store.schema import attempt, body, caught, delivery, message, queue, transcript, trial
 
 LOOKED_AT = 1000  # in one reading
@@ -50,7 +50,7 @@ def forget_messages(connection: Connection, ids: Sequence[str], before: int) -> 
 
 def forget_caught(connection: Connection, before: int) -> int:
     """What the sandbox took before; some of it."""
-    oldest = select(caught.c.id).where(caught.c.id < _first_id(before)).order_by(caught.c.id).limit(AT_ONCE)
+    oldest = select(caught.c.id).where(caught.c.id < first_id(before)).order_by(caught.c.id).limit(AT_ONCE)
     return connection.execute(delete(caught).where(caught.c.id.in_(oldest))).rowcount
 
 
@@ -63,7 +63,7 @@ def _over(
     connection: Connection, wanted: Select[Any], table: Table, after: str, before: int
 ) -> tuple[list[str], str | None]:
     key = next(iter(table.primary_key))
-    older = wanted.where(key > after, key < _first_id(before)).order_by(key).limit(LOOKED_AT)
+    older = wanted.where(key > after, key < first_id(before)).order_by(key).limit(LOOKED_AT)
     ids = list(connection.execute(older).scalars())
     if not ids:
         return [], None
@@ -95,8 +95,3 @@ def _forget_transcripts(connection: Connection, ids: set[str]) -> None:
         shared = select(attempt.c.transcript_id).where(attempt.c.transcript_id.in_(ids))
         left = ids - set(connection.execute(shared).scalars())
         connection.execute(delete(transcript).where(transcript.c.id.in_(sorted(left))))
-
-
-def _first_id(moment: int) -> str:
-    """The smallest that was made then; ids sort by time."""
-    return new_id(max(moment, 0))[:10]

@@ -233,6 +233,8 @@ delivery = Table(
     sqlite_with_rowid=False,
 )
 Index("ix_delivery_message_id", delivery.c.message_id)
+Index("ix_delivery_held", delivery.c.message_id, sqlite_where=text("state = 'held'"),
+      postgresql_where=text("state = 'held'"))  # fmt: skip
 
 attempt = Table(
     "attempt",

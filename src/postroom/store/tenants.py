@@ -1,6 +1,7 @@
 """Tenants."""
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, Row, or_, select
+from sqlalchemy import text as sql
 
 from postroom.domain.problems import Conflict
 from postroom.domain.tenant import Tenant
@@ -22,9 +23,19 @@ def every(connection: Connection) -> list[Tenant]:
     return [_read(row) for row in connection.execute(select(tenant).order_by(tenant.c.slug))]
 
 
+def page(connection: Connection, text: str | None, after: str | None, limit: int) -> list[Tenant]:
+    """In the order of their slugs; `text` is some part of slug or name, `after` the last slug of the page before."""
+    wanted = select(tenant).order_by(tenant.c.slug).limit(limit)
+    if text is not None:
+        wanted = wanted.where(or_(*(each.icontains(text, autoescape=True) for each in (tenant.c.slug, tenant.c.name))))
+    if after is not None:
+        wanted = wanted.where(tenant.c.slug > after)
+    return [_read(row) for row in connection.execute(wanted)]
+
+
 def add(connection: Connection, slug: str, name: str, now: int) -> Tenant:
     """Raises Conflict when the slug is taken."""
-    statement = text(
+    statement = sql(
         "INSERT INTO tenant (slug, name, created_at) VALUES (:slug, :name, :now)"
         " ON CONFLICT (slug) DO NOTHING RETURNING id"
     )

@@ -36,7 +36,8 @@ from postroom.web.api import (
 from postroom.web.api.models import ProblemOut
 from postroom.web.callers import Surroundings
 from postroom.web.events import Streams
-from postroom.web.pages import sandbox as pages
+from postroom.web.pages import site as pages
+from postroom.web.pages import trouble
 from postroom.web.territories import Territories
 from postroom.web.uploads import Uploads
 
@@ -69,7 +70,7 @@ def build(
         Route("/metrics", metrics.show),
         Mount("/v1", native),
     ]
-    handlers: dict[Any, Any] = {HTTPException: _no_route, Problem: _problem, Exception: _bug}
+    handlers: dict[Any, Any] = {HTTPException: _nothing_here, Problem: _problem, Exception: _sorry}
     site = Starlette(routes=routes, exception_handlers=handlers)
     site.router.redirect_slashes = False
     streams = streams or Streams()
@@ -189,6 +190,15 @@ async def _problem(_request: Request, problem: Exception) -> Response:
 async def _bug(_request: Request, _error: Exception) -> Response:
     """The framework raises it again after this answer, for `_Front` to log."""
     return problems.respond_to_bug()
+
+
+async def _nothing_here(request: Request, error: Exception) -> Response:
+    """A page for people who have lost their way, JSON for programs."""
+    return await pages.lost(request) if trouble.wants_page(request) else await _no_route(request, error)
+
+
+async def _sorry(request: Request, error: Exception) -> Response:
+    return trouble.bug() if trouble.wants_page(request) else await _bug(request, error)
 
 
 async def _bad_parameter(_request: Request, error: Exception) -> Response:

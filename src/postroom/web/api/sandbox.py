@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from postroom.smtp.sandbox import read
+from postroom.smtp.reading import read
 from postroom.store.caught import CaughtRead
 from postroom.web.api.models import Out, moment
 from postroom.web.callers import NativeCaller, NativeTenant, TheRoom

@@ -1,148 +1,144 @@
-"""/sandbox: the mails that the sandbox relay caught. And /sign-in, which it needs."""
+"""/sandbox: the mails that the sandbox relay caught, in every view that a mail program has, and safely."""
 
 import asyncio
 from collections.abc import Mapping
-from pathlib import Path
-from urllib.parse import parse_qs
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import quote
 
-from fastapi import FastAPI
-from jinja2 import Environment, PackageLoader, select_autoescape
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Route
 
-from postroom.actions.keys import TOKEN_LIFE
-from postroom.dialects.key_styles import of_this_site
-from postroom.domain.access import Caller
-from postroom.domain.problems import Problem, TooMany, Unauthenticated, Unavailable
-from postroom.domain.secret import Secret
-from postroom.domain.tenant import Tenant
-from postroom.smtp.sandbox import read
-from postroom.web import bodies, problems
-from postroom.web.api.models import moment
-from postroom.web.callers import address_of, is_https, room_of
-from postroom.web.dialects import asked_by
+from postroom.domain.problems import NotFound
+from postroom.smtp import reading
+from postroom.store.caught import CaughtRead
+from postroom.web.headers import FILE_POLICY, MAIL_POLICY
+from postroom.web.pages import live
+from postroom.web.pages.messages import MESSAGE_ID
+from postroom.web.pages.visit import Visit, page
 
-COOKIE = "postroom_session"
 PAGE = 50
-_HERE = Path(__file__).parent
-_templates = Environment(loader=PackageLoader("postroom.web.pages"), autoescape=select_autoescape(default=True))
-_templates.filters["moment"] = moment
+LONGEST_FILTER = 320
+VIEWS: Final[Mapping[str, str]] = MappingProxyType(
+    {"html": "HTML", "text": "Text", "source": "Source", "headers": "Headers", "attachments": "Attachments"}
+)
 
 
-def routes(documents: Mapping[str, FastAPI]) -> list[BaseRoute]:
-    """`documents` are what /docs lists, by name."""
-
-    async def docs(_request: Request) -> Response:
-        return _page("docs.html", documents={name: app.title for name, app in documents.items()})
-
+def routes() -> list[BaseRoute]:
     return [
-        Route("/", _home),
-        Route("/docs", docs),
-        Route("/sign-in", _sign_in_page, methods=["GET"]),
-        Route("/sign-in", _sign_in, methods=["POST"]),
-        Route("/sign-out", _sign_out, methods=["POST"]),
-        Route("/sandbox", _list),
-        Route("/sandbox/{mail}", _show),
-        Mount("/static", StaticFiles(directory=_HERE / "static")),
+        Route("/sandbox", page(_list)),
+        Route("/live/sandbox", page(_follow)),
+        Route("/sandbox/empty", page(_empty), methods=["POST"]),
+        Route("/sandbox/{mail}", page(_show)),
+        Route("/sandbox/{mail}/html", page(_html)),
+        Route("/sandbox/{mail}/source", page(_source)),
+        Route("/sandbox/{mail}/attachments/{number:int}", page(_attachment)),
     ]
 
 
-async def _home(_request: Request) -> Response:
-    return RedirectResponse("/sandbox", 303)
-
-
-async def _sign_in_page(_request: Request) -> Response:
-    return _page("sign_in.html")
-
-
-async def _sign_in(request: Request) -> Response:
-    """Exchange an API key for a session cookie: SameSite=Strict, so that no other site can use it. Nor may another site
-    sign somebody in with a key of its own, who would then take its mail for theirs."""
-    if not of_this_site(asked_by(request)):
-        return _page("sign_in.html", 403, problem="Sign in on this page, not from another site.")
-    form = parse_qs((await bodies.read(request, 4096)).decode("utf-8", "replace"))
-    keys = room_of(request).keys
-    try:
-        caller = await keys.authenticate(Secret(form.get("key", [""])[0].strip()), address_of(request))
-    except (Unauthenticated, TooMany, Unavailable) as problem:
-        return _told(problem)
-    if caller.issuer is not None:
-        return _page("sign_in.html", 401, problem="A session is made from an API key, not from another issuer's token.")
-    return _with_session(RedirectResponse("/sandbox", 303), request, caller)
-
-
-async def _sign_out(request: Request) -> Response:
-    """Forget the session here. Whoever copied its token still has it until it ends, at most a quarter of an hour later;
-    revoking the key ends it at once."""
-    if not of_this_site(asked_by(request)):
-        return _page("sign_in.html", 403, problem="Sign out on a page of this site.")
-    response = RedirectResponse("/sign-in", 303)
-    response.delete_cookie(_cookie(request), httponly=True, samesite="strict", secure=is_https(request))
-    return response
-
-
-async def _list(request: Request) -> Response:
-    try:
-        caller, tenant = await _who(request)
-        mails = await room_of(request).sandbox.every(caller, tenant, request.query_params.get("before"), PAGE)
-    except Problem as problem:
-        return _refused(problem)
+async def _list(visit: Visit) -> Response:
+    text, before = _text(visit), visit.query("before")
+    mails = await visit.room.sandbox.every(visit.caller, visit.tenant, before, PAGE, text)
     more = mails[-1].id if len(mails) == PAGE else None
-    return _with_session(_page("sandbox.html", mails=mails, tenant=tenant, more=more), request, caller)
+    return visit.show(
+        "sandbox.html", mails=mails, more=more, text=text, is_first=before is None,
+        live=visit.link("/live/sandbox", text=text, mark=live.mark(mails)),
+    )  # fmt: skip
 
 
-async def _show(request: Request) -> Response:
+async def _follow(visit: Visit) -> Response:
+    text = _text(visit)
+    return live.follow(visit, lambda: visit.room.sandbox.every(visit.caller, visit.tenant, None, PAGE, text))
+
+
+async def _empty(visit: Visit) -> Response:
+    await visit.room.sandbox.empty(visit.caller, visit.tenant)
+    return visit.to("/sandbox", done="emptied")
+
+
+@dataclass(frozen=True, slots=True)
+class _Mail:
+    """`views` are those that it has, by the name in the address."""
+
+    caught: CaughtRead
+    content: bytes
+    read: reading.Reading
+
+    @property
+    def views(self) -> dict[str, str]:
+        lacks = {
+            "html": self.read.html is None,
+            "text": self.read.text is None,
+            "attachments": not self.read.attachments,
+        }
+        return {name: word for name, word in VIEWS.items() if not lacks.get(name, False)}
+
+
+async def _show(visit: Visit) -> Response:
+    mail = await _mail(visit)
+    asked = visit.query("view")
+    view = asked if asked in mail.views else next(iter(mail.views))
+    return visit.show(
+        "mail.html", mail=mail.caught, reading=mail.read, views=mail.views, view=view,
+        source=_as_text(mail.content[: reading.MOST_SHOWN]) if view == "source" else "",
+        is_cut=len(mail.content) > reading.MOST_SHOWN,
+        header=reading.header(mail.content) if view == "headers" else (), sent=await _sent(visit, mail),
+    )  # fmt: skip
+
+
+async def _sent(visit: Visit, mail: _Mail) -> str | None:
+    """The id of the message that it was sent as, where it is one of the tenant's."""
+    named = MESSAGE_ID.fullmatch(mail.read.message_id)
+    if named is None:
+        return None
     try:
-        caller, tenant = await _who(request)
-        mail = await room_of(request).sandbox.show(caller, tenant, request.path_params["mail"])
-    except Problem as problem:
-        return _refused(problem)
-    content = mail.content or b""
-    source = content.decode("utf-8", "replace")
-    reading = await asyncio.to_thread(read, content)
-    page = _page("mail.html", mail=mail, reading=reading, source=source, tenant=tenant)
-    return _with_session(page, request, caller)
+        return (await visit.room.mail.show(visit.caller, visit.tenant, named[1])).id
+    except NotFound:
+        return None
 
 
-async def _who(request: Request) -> tuple[Caller, Tenant]:
-    room = room_of(request)
-    caller = await room.keys.authenticate(Secret(request.cookies.get(_cookie(request), "")), address_of(request))
-    return caller, await room.tenants.of(caller, request.query_params.get("tenant"))
+async def _html(visit: Visit) -> Response:
+    """The mail's own HTML, for a frame: by a policy under which nothing is fetched and nothing runs."""
+    mail = await _mail(visit)
+    html = await asyncio.to_thread(reading.html_with_images, mail.content)
+    return HTMLResponse(html or "", headers={"content-security-policy": MAIL_POLICY})
 
 
-def _refused(problem: Problem) -> Response:
-    if isinstance(problem, Unauthenticated):
-        return RedirectResponse("/sign-in", 303)
-    if isinstance(problem, TooMany | Unavailable):
-        return _told(problem)
-    return _page("problem.html", 404, problem=problem.message)
+async def _source(visit: Visit) -> Response:
+    """The mail as a file for a mail program (RFC 822 by its old name, .eml)."""
+    mail = await _mail(visit)
+    return _saved(f"{mail.caught.id}.eml", mail.content)
 
 
-def _told(problem: Problem) -> Response:
-    """On the page to sign in at, with the status that it is."""
-    said = problems.respond(problem)
-    page = _page("sign_in.html", said.status_code, problem=problem.message)
-    if "retry-after" in said.headers:
-        page.headers["retry-after"] = said.headers["retry-after"]
-    return page
+async def _attachment(visit: Visit) -> Response:
+    """Always to be saved, never shown, whatever the mail says that it is."""
+    number = visit.request.path_params["number"]
+    mail = await _mail(visit)
+    file = await asyncio.to_thread(reading.file, mail.content, number)
+    if file is None:
+        raise NotFound("The mail has no such attachment.")
+    return _saved(file.filename or f"attachment-{number + 1}", file.content)
 
 
-def _with_session(response: Response, request: Request, caller: Caller) -> Response:
-    """Each page prolongs the session; a revoked key ends it at once."""
-    if caller.key_id != "operator":
-        response.set_cookie(
-            _cookie(request), room_of(request).keys.token(caller), max_age=TOKEN_LIFE, httponly=True,
-            samesite="strict", secure=is_https(request),
-        )  # fmt: skip
-    return response
+async def _mail(visit: Visit) -> _Mail:
+    """Raises NotFound, SecretLost."""
+    caught = await visit.room.sandbox.show(visit.caller, visit.tenant, visit.part("mail"))
+    content = caught.content or b""
+    return _Mail(caught, content, await asyncio.to_thread(reading.read, content))
 
 
-def _cookie(request: Request) -> str:
-    """Over https under a name that only this very host can set (RFC 6265bis section 4.1.3.2)."""
-    return f"__Host-{COOKIE}" if is_https(request) else COOKIE
+def _saved(filename: str, content: bytes) -> Response:
+    name = filename.replace("/", "_").replace("\\", "_")
+    return Response(content, headers={
+        "content-type": "application/octet-stream", "content-security-policy": FILE_POLICY,
+        "content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
+    })  # fmt: skip
 
 
-def _page(template: str, status: int = 200, **values: object) -> HTMLResponse:
-    return HTMLResponse(_templates.get_template(template).render(**values), status)
+def _as_text(content: bytes) -> str:
+    return content.decode("utf-8", "replace")
+
+
+def _text(visit: Visit) -> str | None:
+    return (visit.query("text") or "").strip()[:LONGEST_FILTER] or None
