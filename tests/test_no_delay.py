@@ -5,8 +5,8 @@ import asyncio
 import socket
 from pathlib import Path
 
-from postroom.app import _listen
 from postroom.config import Config
+from postroom.process import _listen
 from postroom.smtp.dial import dial
 from postroom.smtp.line import Line
 from smtp.moods import Mood, open_relay

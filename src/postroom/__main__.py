@@ -8,9 +8,9 @@ from postroom.config import Config
 
 
 async def _serve(config: Config, *, with_web: bool = True, with_worker: bool = True) -> None:
-    from postroom import app
+    from postroom import process
 
-    await app.serve(config, with_web=with_web, with_worker=with_worker)
+    await process.serve(config, with_web=with_web, with_worker=with_worker)
 
 
 def _opened(config: Config) -> AbstractAsyncContextManager[cli.Opened]:

@@ -246,3 +246,11 @@ def _from_files() -> dict[str, SecretStr]:
                 variable = f"{PREFIX}{name.upper()}_FILE"
                 raise Invalid(variable, f"{variable}: {error.strerror}: {path}") from None
     return found
+
+
+def endpoint(setting: str) -> tuple[str, int] | None:
+    """Host and port of a setting that names one; None where it is off."""
+    if setting == "off":
+        return None
+    host, _, port = setting.rpartition(":")
+    return host.strip("[]"), int(port)

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from cli.conftest import a_relay
-from postroom.app import REQUEST_GRACE
+from postroom.process import REQUEST_GRACE
 from postroom.web import events
 from serving import House, Server, a_house, eventually, free_port
 from smtp.moods import HangUp, Mood, Visit, after, knows, open_relay

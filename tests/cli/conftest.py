@@ -16,11 +16,11 @@ from unittest.mock import patch
 
 import pytest
 
-from postroom import app, cli, log
+from postroom import app, cli, log, process
 from serving import Server, free_port
 from smtp.moods import Mood, Relay, open_relay
 
-WIRING = cli.Wiring(serve=app.serve, opened=app.opened)
+WIRING = cli.Wiring(serve=process.serve, opened=app.opened)
 _numbers = itertools.count(1)
 
 
