@@ -87,7 +87,7 @@ class Way:
 
     @property
     def tries_without_saving(self) -> bool:
-        return self.endpoint is not None and self.endpoint.verb is Verb.TRY
+        return self.kind == "check" or (self.endpoint is not None and self.endpoint.verb is Verb.TRY)
 
     def can_say(self, base: Profile, changed: Profile, field: str) -> bool:
         if self.dialect is None:
@@ -99,7 +99,7 @@ class Way:
 
 
 def ways() -> Iterator[Way]:
-    yield from (Way("PUT"), Way("PATCH"), Way("command line"), Way("command line, --from-json"))
+    yield from (Way("PUT"), Way("PATCH"), Way("check"), Way("command line"), Way("command line, --from-json"))
     for dialect in ALL:
         yield Way("import", dialect)
         yield Way("command line, --from", dialect)

@@ -71,6 +71,8 @@ NATIVE = (
     Operation("PATCH", "/v1/profiles/{profile}", {"sender_name": "Intruder", "default": True}),
     Operation("DELETE", "/v1/profiles/{profile}"),
     Operation("POST", "/v1/profiles/{profile}/check", {}),
+    Operation("POST", "/v1/profiles/{profile}/check", {"settings": SETTINGS}),
+    Operation("POST", "/v1/check", {"settings": SETTINGS}),
     Operation("POST", "/v1/profiles/{profile}/pause"),
     Operation("POST", "/v1/profiles/{profile}/resume"),
     *(Operation("GET", "/v1/profiles/{profile}/as/" + each.name) for each in ALL),

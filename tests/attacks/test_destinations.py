@@ -110,6 +110,9 @@ def ask(scene: Scene, case: Case, tmp: Any) -> bool:
             return client.put(path, json=settings_of(changed) | native).is_success
         case "PATCH":
             return client.patch(path, json={case.field: getattr(changed, case.field)} | native).is_success
+        case "check":
+            typed = {"settings": {case.field: getattr(changed, case.field)} | native}
+            return client.post(f"{path}/check", json=typed).is_success
         case "import":
             assert case.way.dialect
             return client.put(

@@ -89,9 +89,8 @@ def _common_end(one: str, other: str) -> int:
 
 
 def log_in(profile: Profile, door: Door | None) -> Proposal | None:
-    """With the sender's address as user name, because that is what it is as a rule."""
-    by_oauth = oauth2(profile)
-    if by_oauth is not None and provider_of(profile.host) is not None:
+    """With OAuth 2 where that is the provider's way; else as the sender's address, because that is the rule."""
+    if (by_oauth := oauth2(profile)) is not None:
         return by_oauth
     username = profile.username or profile.sender_address
     changes: dict[str, Any] = {"auth": Auth.PASSWORD, "mechanism": None}
