@@ -198,13 +198,14 @@ _STOPS = """() => [...document.querySelectorAll("*")].map((each, number) => [eac
   .filter(([each]) => !each.matches(":disabled, [type=hidden], [tabindex='-1']") && each.checkVisibility())
   .map(([, number]) => number)"""
 
-# Inside a field for a moment Tab goes from part to part, each with a mark of the browser's own.
+# A table that is wider than its box is a stop of the browser's own, so that arrows can scroll it. Inside a field for a
+# moment Tab goes from part to part, each with a mark of the browser's own.
 _STOP = """() => {
   const at = document.activeElement, style = getComputedStyle(at);
   return {
     number: [...document.querySelectorAll("*")].indexOf(at),
     what: at.outerHTML.slice(0, 120),
-    is_between: at.matches("body, iframe"),
+    is_between: at.matches("body, iframe, div.table"),
     is_seen: at.matches("[type=datetime-local]") || style.outlineStyle !== "none" && style.outlineWidth !== "0px",
   };
 }"""
