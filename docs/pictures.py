@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -262,8 +262,9 @@ async def _shoot(page: Page, name: str, *, whole: bool = True) -> None:
 
 async def main() -> None:
     """With arguments only those pictures."""
-    with tempfile.TemporaryDirectory(prefix="pictures-") as directory:
+    with tempfile.TemporaryDirectory(prefix="pictures-") as directory, ExitStack() as stack:
         server = Server(Path(directory), ehlo_name="post.harbour.example")
+        stack.push(server)  # it ends, however this does
         async with relays() as ways:
             await asyncio.to_thread(server.start)
             office = await asyncio.to_thread(Office, server)
@@ -271,11 +272,9 @@ async def main() -> None:
             await asyncio.to_thread(server.stop)
             await live_a_day(Path(directory) / "data")
             await asyncio.to_thread(server.start)
-            try:
-                names = await asyncio.to_thread(happen, office)
-                await take(server, office.key, names, set(sys.argv[1:]))
-            finally:
-                await asyncio.to_thread(server.stop)
+            names = await asyncio.to_thread(happen, office)
+            await take(server, office.key, names, set(sys.argv[1:]))
+            await asyncio.to_thread(server.stop)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
 from serving import Server, eventually
 from smtp.moods import Mood, open_relay
@@ -102,6 +102,51 @@ async def test_a_page_is_for_everybody(admin: Visitor, scene: dict[str, str], pa
     await is_for_everybody(admin.page)
 
 
+async def test_what_is_empty_is_for_everybody(visitor: Visitor, tenant: Tenant):
+    await visitor.signs_in(tenant.key)
+    for path in NOTHING_YET:
+        await visitor.opens(path)
+        await is_for_everybody(visitor.page)
+
+
+async def test_what_appears_on_a_page_is_for_everybody(visitor: Visitor, tenant: Tenant):
+    """The ladder of a check that failed, a question asked back, a key's value, and who is not signed in."""
+    page = visitor.page
+    await visitor.opens("/sign-in?next=/keys")
+    await is_for_everybody(page)
+    await visitor.signs_in(tenant.key)
+    await visitor.opens("/profiles/new?preset=sandbox")
+    await page.get_by_label("Encryption").select_option("tls")
+    await page.get_by_role("button", name="Check these settings").click()
+    await expect(page.locator("#check-said")).to_have_class("note bad")
+    await is_for_everybody(page)
+    await visitor.opens("/keys/new")
+    await page.get_by_label("Name").fill("A script")
+    await page.get_by_role("button", name="Make the key").click()
+    await is_for_everybody(page)
+    await visitor.goes_to("Keys")
+    await page.get_by_role("link", name="A script").click()
+    await page.get_by_role("button", name="Revoke it").click()
+    assert not (await Axe().run(page, options=RULES)).violations_count  # in a dialog Tab goes around in it
+
+
+WRONGS = {
+    "label": "document.querySelector('label').remove()",
+    "color-contrast": "document.querySelector('label').style.color = '#999'",
+    "h1": "document.querySelector('h1').style.order = '1'",
+    "main": "document.querySelector('main').style.minWidth = '900px'",
+    "no focus is seen": "document.querySelector('button').style.outline = 'none'",
+}
+
+
+@pytest.mark.parametrize(("said", "wrong"), WRONGS.items(), ids=list(WRONGS))
+async def test_what_is_not_for_everybody_fails_the_test(visitor: Visitor, said: str, wrong: str):
+    await visitor.opens("/sign-in")
+    await visitor.page.evaluate(wrong)
+    with pytest.raises(AssertionError, match=said):
+        await is_for_everybody(visitor.page)
+
+
 async def is_for_everybody(page: Page) -> None:
     for scheme in ("light", "dark"):
         await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
@@ -153,13 +198,14 @@ _STOPS = """() => [...document.querySelectorAll("*")].map((each, number) => [eac
   .filter(([each]) => !each.matches(":disabled, [type=hidden], [tabindex='-1']") && each.checkVisibility())
   .map(([, number]) => number)"""
 
-# Inside a field for a moment Tab goes from part to part, each with a mark of the browser's own.
+# A table that is wider than its box is a stop of the browser's own, so that arrows can scroll it. Inside a field for a
+# moment Tab goes from part to part, each with a mark of the browser's own.
 _STOP = """() => {
   const at = document.activeElement, style = getComputedStyle(at);
   return {
     number: [...document.querySelectorAll("*")].indexOf(at),
     what: at.outerHTML.slice(0, 120),
-    is_between: at.matches("body, iframe"),
+    is_between: at.matches("body, iframe, div.table"),
     is_seen: at.matches("[type=datetime-local]") || style.outlineStyle !== "none" && style.outlineWidth !== "0px",
   };
 }"""
