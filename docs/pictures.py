@@ -87,7 +87,7 @@ class Office:
 
     def __init__(self, server: Server) -> None:
         self._client, self.key = server.client, ADMIN_KEY
-        made = self.ask("POST", "/keys", tenant="*", name="Ada Lindqvist", email="ada@harbour.example")
+        made = self.ask("POST", "/keys", tenant="*", name="Mail administrators", email="mail@harbour.example")
         self.key = str(made["key"])
 
     def ask(self, method: str, path: str, tenant: str = TENANT, **body: Any) -> Any:

@@ -231,7 +231,7 @@ async def test_a_bad_token_is_refused_and_changes_nothing(house: House, third: i
         native = await house.client.get("/v1/profiles/default", headers={"authorization": f"Bearer {token}"})
         assert (native.status_code, native.json().get("code")) == (401, "unauthenticated"), (name, native.text)
         page = await house.client.get("/sandbox", headers={"cookie": f"postroom_session={token}"})
-        assert page.headers["location"] == "/sign-in", name
+        assert page.headers["location"] == "/sign-in?next=%2Fsandbox", name
         for dialect in ALL:
             await refused_in_its_words(house, dialect, Secret(token), name)
     assert await house.profile() == before

@@ -105,5 +105,5 @@ def _answer(attempt: AttemptRead, recipients: tuple[str, ...]) -> Answer:
     advice = "" if attempt.outcome == State.SENT else advice_on(attempt.code)
     sentence = attempt.message.removesuffix(advice).strip()
     if attempt.reply_code:
-        sentence = sentence.replace(f": {attempt.reply_code} {attempt.reply_text}", "", 1)
+        sentence = sentence.replace(f": {attempt.reply_code} {(attempt.reply_text or '').rstrip('.')}", "", 1)
     return Answer(recipients, attempt, sentence or attempt.message, advice)
