@@ -28,11 +28,13 @@ class DiskFull(Unavailable):
 
 
 class Space:
-    """`least` and `weight` (the ballast's) are octets; a disk of less than 1 GiB is measured by its own size."""
+    """`least` and `weight` (the ballast's) are octets. A twentieth of the disk is kept free, of a large one 2 GiB: that
+    is room for what was taken to be written down, however much larger the disk is. A disk of less than 1 GiB is
+    measured by its own size."""
 
     def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
         total = shutil.disk_usage(directory).total
-        self.least = max(total // 20, min(256 * MIB, total // 4))
+        self.least = min(max(total // 20, min(256 * MIB, total // 4)), 2048 * MIB)
         self.weight = min(16 * MIB, total // 16)
         self._directory = directory
         self._ballast = directory / "ballast"
