@@ -79,7 +79,7 @@ def other(server: Server) -> Iterator[Tenant]:
 def new_tenant(server: Server) -> Iterator[Tenant]:
     slug = f"acme-{uuid.uuid4().hex[:12]}"
     assert server.client.post("/v1/tenants", json={"slug": slug, "name": "Acme"}).status_code == 201
-    made = server.client.post("/v1/keys", json={"name": "Ada"}, headers={"x-postroom-tenant": slug})
+    made = server.client.post("/v1/keys", json={"name": "console"}, headers={"x-postroom-tenant": slug})
     assert made.status_code == 201, made.text
     key = str(made.json()["key"])
     with httpx2.Client(base_url=server.url, headers={"authorization": f"Bearer {key}"}, timeout=60) as client:

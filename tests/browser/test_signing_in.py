@@ -51,7 +51,7 @@ async def test_what_was_to_be_done_without_a_session_is_not_done_and_that_is_sai
     await visitor.page.get_by_role("button", name="Make the key").click()
 
     await visitor.sees("Your session had ended, so nothing was done.")
-    assert [each["name"] for each in tenant.api("GET", "/keys")["keys"]] == ["Ada"]
+    assert [each["name"] for each in tenant.api("GET", "/keys")["keys"]] == ["console"]
 
 
 async def test_another_tenants_pages_are_not_there(visitors: Opens, tenant: Tenant, other: Tenant, server: Server):
