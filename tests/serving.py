@@ -15,16 +15,20 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import psycopg
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 from postroom.app import Postroom, opened
 from postroom.config import Config
 from postroom.smtp.sandbox import Caught, Sandbox
 from postroom.store import bodies
+from postroom.store.engine import migrate
 
 ADMIN_KEY = "an-admin-key-for-tests-0123456789"
 
@@ -56,6 +60,23 @@ def a_database(postgresql: str) -> str:
     with closing(psycopg.connect(postgresql, autocommit=True)) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     return postgresql.replace("/postgres?", f"/{name}?")
+
+
+def with_tables(data_dir: Path) -> Path:
+    """A data directory whose SQLite database has its tables: made once and copied, which is much quicker."""
+    database = data_dir / "postroom.db"
+    if not database.exists():
+        data_dir.mkdir(parents=True, exist_ok=True)
+        database.write_bytes(_tables())
+    return data_dir
+
+
+@cache
+def _tables() -> bytes:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "postroom.db"
+        migrate(create_engine(f"sqlite:///{path}", poolclass=NullPool))
+        return path.read_bytes()
 
 
 def eventually(condition: Callable[[], Any], *, within: float = 30.0, what: str = "it") -> Any:
@@ -115,7 +136,7 @@ class House:
 
 @asynccontextmanager
 async def a_house(data_dir: Path, **settings: Any) -> AsyncIterator[House]:
-    config = Config(data_dir=data_dir, admin_key=ADMIN_KEY, **settings)
+    config = Config(data_dir=with_tables(data_dir), admin_key=ADMIN_KEY, **settings)
     async with opened(config) as postroom:
         transport = httpx2.ASGITransport(app=postroom.site)
         async with httpx2.AsyncClient(transport=transport, base_url="http://postroom.test") as client:

@@ -66,7 +66,7 @@ async def test_a_failing_check_names_the_step_and_proposes_what_then_is_green(
     await page.get_by_label("Host").fill("127.0.0.1")
     await page.get_by_label("Port").fill(str(relay.port))
     await page.get_by_label("Encryption").select_option(label="TLS from the start (465)")
-    await page.get_by_label("Login", exact=True).select_option(label="User name and password")
+    await page.get_by_label("Kind of login").select_option(label="User name and password")
     await page.get_by_label("User name").fill("post")
     await page.get_by_label("Password, or client secret").fill("correct-horse")
     await page.get_by_label("Sender's address").fill("post@company.example")

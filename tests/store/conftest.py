@@ -1,7 +1,6 @@
 """Every store test runs on SQLite and on PostgreSQL."""
 
 import itertools
-import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +11,7 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.pool import NullPool
 
 from postroom.store.engine import migrate
+from serving import with_tables
 
 from .room import Room
 
@@ -47,13 +47,6 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("migrated") / "postroom.db"
-    migrate(create_engine(f"sqlite:///{path}", poolclass=NullPool))
-    return path
-
-
-@pytest.fixture(scope="session")
 def migrated_postgresql(new_postgresql: Callable[..., str]) -> Callable[[], str]:
     """Makes a database that has its tables."""
     url = make_url(new_postgresql())
@@ -65,8 +58,7 @@ def migrated_postgresql(new_postgresql: Callable[..., str]) -> Callable[[], str]
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of either kind that has its tables: made once and copied, which is much quicker."""
     if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "postroom.db")
-        return f"sqlite:///{tmp_path}/postroom.db"
+        return f"sqlite:///{with_tables(tmp_path)}/postroom.db"
     new: Callable[[], str] = request.getfixturevalue("migrated_postgresql")
     return new()
 

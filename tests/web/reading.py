@@ -34,7 +34,7 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attributes}
         page, name = self.page, given.get("name", "")
-        page.text += " "
+        page.text += "" if tag == "wbr" else " "  # where a word may be broken is inside it
         page.ids += [given["id"]] if "id" in given else []
         page.inline += [f"{tag} {each}" for each in given if each == "style" or each.startswith("on")]
         page.inline += [tag] if tag == "style" or (tag == "script" and "src" not in given) else []

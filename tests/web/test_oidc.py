@@ -24,7 +24,7 @@ from postroom.actions.issuer import FRESH, PAUSE
 from postroom.app import opened
 from postroom.config import Config
 from postroom.domain.problems import Invalid
-from serving import ADMIN_KEY, House, free_port
+from serving import ADMIN_KEY, House, free_port, with_tables
 
 NOW = 1_800_000_000.0
 AUDIENCE = "postroom-of-acme"
@@ -119,7 +119,7 @@ def clock() -> Clock:
 
 @asynccontextmanager
 async def a_house(data_dir: Path, clock: Clock, **oidc: str) -> AsyncIterator[House]:
-    config = Config(data_dir=data_dir, admin_key=ADMIN_KEY, oidc=oidc)
+    config = Config(data_dir=with_tables(data_dir), admin_key=ADMIN_KEY, oidc=oidc)
     async with opened(config, clock=clock) as postroom:
         transport = httpx2.ASGITransport(app=postroom.site)
         async with httpx2.AsyncClient(transport=transport, base_url="http://postroom.test") as client:

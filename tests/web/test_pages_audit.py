@@ -2,9 +2,16 @@
 
 import re
 
-from sqlalchemy import text
+import pytest
+from sqlalchemy import Connection, text
 
+from postroom.actions.audit import Abandoned, Progress
+from postroom.domain.access import Caller, Permission
+from postroom.store import audit
+from postroom.web.pages import audit as pages_audit
 from serving import House
+
+NOBODY = Caller("nobody", "nobody", None, frozenset(Permission))
 
 
 async def change(house: House, **settings: object) -> None:
@@ -21,9 +28,10 @@ async def test_changes_are_shown_field_by_field_and_secrets_only_as_changed(hous
     await change(house, sender_name="<b>Us</b>")
     await change(house, auth="password", username="mailer", password="canary-77")
     shown = (await house.client.get("/audit")).text
-    assert "<dt>sender_name</dt><dd><del>" in shown
-    assert "<ins>&lt;b&gt;Us&lt;/b&gt;</ins>" in shown
-    assert "<dt>password</dt>" in shown
+    arrow = '<span aria-hidden="true">→</span>'
+    assert f"<dt>Sender&#39;s name</dt><dd><del>Postroom</del> {arrow} <ins>&lt;b&gt;Us&lt;/b&gt;</ins>" in shown
+    assert f"<dt>Kind of login</dt><dd><del>none</del> {arrow} <ins>password</ins>" in shown
+    assert "<dt>Password</dt>" in shown
     assert "canary-77" not in shown
 
 
@@ -57,6 +65,27 @@ async def test_a_chain_that_holds_says_so_and_keeps_its_head(house: House):
     wrong = await house.client.get("/audit/verification", params={"head": "what"})
     assert wrong.status_code == 400
     assert "A head reads as verifying told it" in wrong.text
+
+
+async def test_a_long_verification_tells_how_far_it_is(house: House, monkeypatch: pytest.MonkeyPatch):
+    await house.sign_in()
+
+    def live(connection: Connection) -> None:
+        for n in range(3_000):
+            audit.note(connection, NOBODY, "vault.looked", str(n), tenant_id=None, now=n)
+
+    await house.postroom.database.write(live)
+    monkeypatch.setattr(pages_audit, "TELL_EVERY", 0.001)
+    shown = (await house.client.get("/audit/verification?scope=all")).text
+    told = [int(each.replace(",", "")) for each in re.findall(r"([\d,]+) of 3,0\d\d lines are verified", shown)]
+    assert told == sorted(told)
+    assert any(0 < each < 3_000 for each in told)
+    assert shown.index("lines are verified") < shown.index("All 2 chains hold")
+
+
+async def test_nothing_is_verified_for_somebody_who_has_gone(house: House):
+    with pytest.raises(Abandoned):
+        await house.postroom.room.audit.verifying(NOBODY, None, None, Progress(is_abandoned=True))
 
 
 async def test_a_row_that_somebody_rewrote_is_named(house: House):

@@ -20,7 +20,7 @@ from postroom.domain.problems import TooMany, Unavailable
 from postroom.domain.rate import Buckets, Rate
 from postroom.domain.secret import Secret
 from postroom.web.callers import Surroundings, address_of
-from serving import ADMIN_KEY, House, Sink
+from serving import ADMIN_KEY, House, Sink, with_tables
 
 
 class Clock:
@@ -38,7 +38,7 @@ def clock() -> Clock:
 
 @asynccontextmanager
 async def a_house(data_dir: Path, clock: Clock, **settings: Any) -> AsyncIterator[House]:
-    config = Config(data_dir=data_dir, admin_key=ADMIN_KEY, public_url="http://postroom.test", **settings)
+    config = Config(data_dir=with_tables(data_dir), admin_key=ADMIN_KEY, public_url="http://postroom.test", **settings)
     async with opened(config, rates=Rates(clock)) as postroom:
         transport = httpx2.ASGITransport(app=postroom.site, client=("192.0.2.1", 5))
         async with httpx2.AsyncClient(transport=transport, base_url="https://postroom.test") as client:

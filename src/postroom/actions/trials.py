@@ -127,7 +127,9 @@ def recipient_of(caller: Caller, mail: TestMail) -> Address:
         return Address.parse(mail.recipient, "recipient")
     if caller.email is None:
         raise Invalid(
-            "recipient", f'The key "{caller.name}" has no e-mail address to send the test to: make one with an address.'
+            "recipient",
+            f'The key "{caller.name}" has no e-mail address to send the test to: '
+            "name a recipient, or use a key that has one.",
         )
     return Address.parse(caller.email, "recipient")
 

@@ -5,7 +5,7 @@ Accepting and delivering mail notes nothing, and waits for nobody here.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from postroom.store.schema import audit, fact, tenant
 
 SEALER = "audit_sealer"
 _PAGE = 1000
+_NAME = "audit head "
 _COLUMNS = [audit.c[f.name] for f in fields(Entry)]
 _BEGINNER = Caller("start", "the start", None, frozenset())
 
@@ -105,10 +106,22 @@ class Verified:
     fault: Fault | None
 
 
-def verify(connection: Connection, tenant_id: int | None, sealer: Sealer, kept: Head | None = None) -> Verified:
-    """Walk one chain. `kept` is a head from before, which must still be in it."""
+def rows(connection: Connection, tenant_ids: Iterable[int | None]) -> int:
+    """How many rows these chains have, by their heads."""
+    names = {_name(each) for each in tenant_ids}
+    heads = connection.execute(select(fact.c.name, fact.c.value).where(fact.c.name.startswith(_NAME)))
+    read = (Head.read(row.value) for row in heads if row.name in names)
+    return sum(head.count for head in read if head)
+
+
+def verify(
+    connection: Connection, tenant_id: int | None, sealer: Sealer, kept: Head | None = None,
+    saw: Callable[[int], None] = lambda _rows: None,
+) -> Verified:  # fmt: skip
+    """Walk one chain. `kept` is a head from before, which must still be in it. `saw` is told how many rows were read
+    since it was last told; what it raises ends the walk."""
     last, is_proved = Head(0, START), True
-    for entry in _walk(connection, tenant_id):
+    for entry in _walk(connection, tenant_id, saw):
         fault = fault_of(entry, last, sealer, partial(_others, connection, entry, last.count + 1))
         if fault is not None:
             return Verified(tenant_id, last.count, _head(connection, tenant_id), fault)
@@ -117,19 +130,20 @@ def verify(connection: Connection, tenant_id: int | None, sealer: Sealer, kept: 
     head = _head(connection, tenant_id)
     newer = head is not None and head.count > last.count and _later(connection, tenant_id, last)
     if newer:
-        return verify(connection, tenant_id, sealer, kept)
+        return verify(connection, tenant_id, sealer, kept, saw)
     fault = fault_of_end(tenant_id, last, head, sealer, is_proved=is_proved) or _lost(connection, tenant_id, kept)
     return Verified(tenant_id, last.count, head, fault)
 
 
-def _walk(connection: Connection, tenant_id: int | None) -> Iterator[Entry]:
+def _walk(connection: Connection, tenant_id: int | None, saw: Callable[[int], None]) -> Iterator[Entry]:
     """In the order in which they stand in the table, without holding them all."""
     after = -(2**62)
     while True:
         wanted = select(*_COLUMNS).where(_of(tenant_id), audit.c.id > after).order_by(audit.c.id).limit(_PAGE)
         entries = [_read(row) for row in connection.execute(wanted)]
         yield from entries
-        if not entries:
+        saw(len(entries))
+        if len(entries) < _PAGE:
             return
         after = entries[-1].id
 
@@ -164,7 +178,7 @@ def _of(tenant_id: int | None) -> ColumnElement[bool]:
 
 
 def _name(tenant_id: int | None) -> str:
-    return f"audit head {'installation' if tenant_id is None else tenant_id}"
+    return f"{_NAME}{'installation' if tenant_id is None else tenant_id}"
 
 
 def _head(connection: Connection, tenant_id: int | None) -> Head | None:

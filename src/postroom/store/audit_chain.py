@@ -15,6 +15,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 VERSION = 1
 START = ""  # what stands for the hash before the first row's
@@ -47,6 +48,14 @@ class Entry:
         ]  # fmt: skip
         text = json.dumps(canonical, separators=(",", ":"), ensure_ascii=True)
         return f"{VERSION}.{hashlib.sha256(text.encode()).hexdigest()}"
+
+    def more(self) -> dict[str, Any]:
+        """The detail, read. What somebody has tampered with must still be listed."""
+        try:
+            said = json.loads(self.detail)
+        except ValueError:
+            said = self.detail
+        return said if isinstance(said, dict) else {"unreadable": self.detail}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,8 @@ import fcntl
 import sqlite3
 import time
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
-import psycopg
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -14,6 +13,9 @@ from sqlalchemy.engine import URL, ExceptionContext
 
 from postroom.domain.problems import Unavailable
 from postroom.store.space import DiskFull
+
+if TYPE_CHECKING:
+    import psycopg  # a third of a second, which who has SQLite need not wait for
 
 READERS = 4
 CACHED_STATEMENTS = 1024  # per connection: there is one for each number of rows (rows.py)

@@ -1,6 +1,5 @@
 """/v1/audit"""
 
-import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -104,7 +103,7 @@ def _entry(entry: Entry, slugs: dict[int | None, str]) -> EntryOut:
     return EntryOut(
         id=entry.id, number=entry.number, at=_exact(entry.at), tenant=slugs.get(entry.tenant_id), key_id=entry.key_id,
         key=entry.actor, address=entry.address, dialect=entry.dialect, action=entry.action, subject=entry.subject,
-        detail=_detail(entry.detail), hash=entry.hash,
+        detail=entry.more(), hash=entry.hash,
     )  # fmt: skip
 
 
@@ -115,15 +114,6 @@ def _chain(verified: Verified, slugs: dict[int | None, str]) -> ChainOut:
         tenant=slugs.get(verified.tenant_id), ok=fault is None, rows=verified.rows, head=str(head) if head else None,
         fault=told,
     )  # fmt: skip
-
-
-def _detail(text: str) -> dict[str, Any]:
-    """What somebody has tampered with must still be listed."""
-    try:
-        said = json.loads(text)
-    except ValueError:
-        said = text
-    return said if isinstance(said, dict) else {"unreadable": text}
 
 
 def _micro(moment: datetime | None) -> int | None:

@@ -31,7 +31,10 @@ async def _show(visit: Visit) -> Response:
     stored = await visit.room.profiles.show(visit.caller, visit.tenant, number(visit))
     speaker = by_name(visit.part("dialect"))
     lost = [(name, as_text(now), as_text(then)) for name, (now, then) in speaker.loss(stored.settings).items()]
-    served = [(each.method, each.path, _VERBS[each.verb]) for each in speaker.endpoints if each.verb in _VERBS]
+    served: dict[str, list[tuple[str, str]]] = {}
+    for each in speaker.endpoints:
+        if each.verb in _VERBS:
+            served.setdefault(each.path, []).append((each.method, _VERBS[each.verb]))
     return visit.show(
         "as_dialect.html", stored=stored, dialects=ALL, speaker=speaker, said=_written(speaker.write(stored.settings)),
         lost=lost, served=served,

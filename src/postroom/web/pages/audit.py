@@ -1,24 +1,27 @@
 """/audit: who did what, and whether anybody has rewritten it."""
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from postroom.domain.problems import Invalid
+from postroom.actions.audit import Progress
+from postroom.domain.problems import Invalid, Problem
 from postroom.domain.tenant import Tenant
 from postroom.store.audit import AuditSearch, Verified
 from postroom.store.audit_chain import Entry
-from postroom.web.pages import times
+from postroom.web.pages import render, times
 from postroom.web.pages.visit import Visit, page
 
 PAGE = 50
 MOST_CHAINS = 200  # shown of those that hold
 LONGEST_FILTER = 255
 LARGEST = 2**53
+TELL_EVERY = 0.2  # seconds, how far a verification is
 ALL = "all"  # what ?scope= says for the installation and all tenants together
 NOUNS = ("profile", "key", "message", "tenant", "vault", "audit")  # what stands before the dot of an action
 
@@ -33,7 +36,7 @@ class Line:
 
     entry: Entry
     tenant: str | None
-    changes: tuple[tuple[str, str, str], ...]  # field, what was, what is
+    changes: tuple[tuple[str, str | None, str | None], ...]  # field, what was, what is; None where nothing was or is
     more: tuple[tuple[str, str], ...]
 
 
@@ -55,19 +58,34 @@ async def _list(visit: Visit) -> Response:
 
 
 async def _verify(visit: Visit) -> Response:
-    """Walks every row of the chain, or of all chains: the page takes as long as that does."""
+    """Walks every row of the chain, or of all chains: the page is there at once, and tells how far that is."""
     head = (visit.query("head") or "").strip()[:LONGEST_FILTER] or None
-    verified: list[Verified] = []
-    wrong: dict[str, str] = {}
+    progress, said = Progress(), {"head": head, "scope": _said(visit)}
     try:
-        verified = await visit.room.audit.verify(visit.caller, _scope(visit), head)
+        verifying = visit.room.audit.verifying(visit.caller, _scope(visit), head, progress)
     except Invalid as problem:
-        wrong["head"] = problem.message
-    slugs = await _slugs(visit)
-    return visit.show(
-        "verification.html", 400 if wrong else 200, chains=_worst_first(verified, slugs), count=len(verified),
-        faults=sum(each.fault is not None for each in verified), head=head, wrong=wrong, scope=_said(visit),
-    )  # fmt: skip
+        return visit.show("verification.html", 400, wrong={"head": problem.message}, **said)
+    return visit.grow("verification.html", _verified(visit, verifying, progress), wrong={}, **said)
+
+
+async def _verified(
+    visit: Visit, verifying: Awaitable[list[Verified]], progress: Progress
+) -> AsyncGenerator[str, None]:
+    """How far it is from time to time, then what became of it."""
+    task = asyncio.ensure_future(verifying)
+    try:
+        while not (await asyncio.wait({task}, timeout=TELL_EVERY))[0]:
+            yield render.text("verifying.html", progress=progress)
+        verified = task.result()
+        yield render.text(
+            "verified.html", chains=_worst_first(verified, await _slugs(visit)), count=len(verified),
+            faults=sum(each.fault is not None for each in verified),
+        )  # fmt: skip
+    except Problem as problem:  # the page has begun: it can't become another one
+        yield render.text("broken_off.html", problem=problem)
+    finally:
+        progress.is_abandoned = True
+        task.cancel()
 
 
 def _worst_first(verified: list[Verified], slugs: Mapping[int | None, str]) -> list[tuple[str | None, Verified]]:
@@ -100,29 +118,22 @@ def _id(text: str | None) -> int | None:
 
 
 def _line(entry: Entry, slugs: Mapping[int | None, str]) -> Line:
-    detail = _detail(entry.detail)
+    detail = entry.more()
     changes = detail.pop("changes", {})
-    shown = tuple((field, *_was_and_is(each)) for field, each in changes.items()) if isinstance(changes, dict) else ()
-    return Line(entry, slugs.get(entry.tenant_id), shown, tuple((name, _text(each)) for name, each in detail.items()))
+    both = ((field, *_was_and_is(each)) for field, each in changes.items()) if isinstance(changes, dict) else ()
+    more = ((name, _text(each)) for name, each in detail.items())
+    shown = tuple((name, was, now) for name, was, now in both if was != now)
+    return Line(entry, slugs.get(entry.tenant_id), shown, tuple((name, said or "nothing") for name, said in more))
 
 
-def _detail(text: str) -> dict[str, Any]:
-    """What somebody has tampered with must still be listed."""
-    try:
-        said = json.loads(text)
-    except ValueError:
-        said = text
-    return said if isinstance(said, dict) else {"unreadable": text}
-
-
-def _was_and_is(change: Any) -> tuple[str, str]:
+def _was_and_is(change: Any) -> tuple[str | None, str | None]:
     """Of a secret only that it was changed."""
     if isinstance(change, list) and len(change) == 2:
         return _text(change[0]), _text(change[1])
-    return "", _text(change)
+    return None, _text(change)
 
 
-def _text(value: Any) -> str:
-    if value is None:
-        return "nothing"
+def _text(value: Any) -> str | None:
+    if value is None or value == {}:
+        return None
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,17 +1,18 @@
 """Templates to answers. Everything in a template is escaped; the way around it, `Markup`, nobody uses."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, StreamingResponse
 
 from postroom.domain.delivery import Stage
 from postroom.web.api.models import moment
 
 SECOND = 1_000_000
+GOES_ON = "<!-- it goes on here -->"  # in a template; what people have typed has no bare "<"
 
 # What a page says at its top after something was done, by `?done=<word>`: nobody can make a page say anything else.
 DONE: Final[Mapping[str, str]] = MappingProxyType(
@@ -107,6 +108,20 @@ def prepare() -> None:
 def page(template: str, status: int = 200, **values: object) -> HTMLResponse:
     """A whole page."""
     return HTMLResponse(_TEMPLATES.get_template(template).render(**values), status)
+
+
+def growing(template: str, parts: AsyncIterator[str], **values: object) -> StreamingResponse:
+    """A page that goes out at once, but for what its template has GOES_ON in place of: that comes as `parts` give it.
+    A browser shows what it has got, so this needs no script."""
+    before, _, after = text(template, **values).partition(GOES_ON)
+
+    async def pieces() -> AsyncIterator[str]:
+        yield before
+        async for each in parts:
+            yield each
+        yield after
+
+    return StreamingResponse(pieces(), media_type="text/html")
 
 
 def text(template: str, **values: object) -> str:
