@@ -23,6 +23,7 @@ from smtp.tokens_from import Issuer, open_issuer, token
 
 GREEDY = Mood(offers=(*OFFERS, "AUTH PLAIN LOGIN NTLM XOAUTH2"))
 CHANGING = ("revision", "changed_at", "changed_by", "dialect", "trouble", "rests_until")
+TOO_MANY = 429
 EVERY = 13  # one of so many cases in plain tests; the forms of a secret come in fives
 
 
@@ -164,7 +165,13 @@ def as_the_product_does(scene: Scene, case: Case, changed: Profile) -> bool:
     if endpoint.verb is Verb.TRY:
         said = {"TestRecipient": "me@home.example", **said.get("smtpServer", said)}
     path = endpoint.path.format(version="latest", tenant="default")
-    return scene.server.client.request(endpoint.method, path, json=said, headers=headers).is_success
+    answer = scene.server.client.request(endpoint.method, path, json=said, headers=headers)
+    if answer.status_code == TOO_MANY:  # test mails are counted in memory: refused by that, a case would show nothing
+        scene.server.stop()
+        scene.server.start()
+        answer = scene.server.client.request(endpoint.method, path, json=said, headers=headers)
+        assert answer.status_code != TOO_MANY
+    return answer.is_success
 
 
 def _flat(value: Any) -> Any:

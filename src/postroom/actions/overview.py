@@ -23,6 +23,7 @@ HOURS = 24  # in the chart, the one that has begun included
 SETTLED_FOR = 300 * SECOND  # how long a closed hour is believed in which nothing waits any more: one may be retried
 WAITING_FOR = 15 * SECOND  # how long one in which something waits
 MOST_HOURS = 20_000  # kept in memory
+SOME_WAY = 0.01  # seconds: so long is always counted, or asking again would get no further
 SOON = 14 * 86_400 * SECOND  # certificates and keys that end within this need somebody
 MOST_ELSEWHERE = 20
 
@@ -73,13 +74,15 @@ class Overviews:
         return await self._database.read(lambda each: self._states(each, tenant, self._database.now(each)))
 
     async def of(self, caller: Caller, tenant: Tenant, patience: float | None = None) -> Overview:
-        """With `patience` (seconds) a day that takes longer to count is left out: what was counted of it is remembered,
-        so that asking again gets further."""
+        """With `patience` (seconds for all of it) a day that takes longer to count is left out: what was counted of it
+        is remembered, so that asking again gets further."""
+        now = asyncio.get_running_loop().time
+        end = now() + patience if patience is not None else None
         found = await self._database.read(lambda connection: self._of(connection, caller, tenant))
         if Permission.MAIL_READ not in caller.permissions:
             return found
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout_at(end and max(end, now() + SOME_WAY)):
                 return replace(found, hours=await self._day(tenant, found.now))
         except TimeoutError:
             return replace(found, is_counting=True)
