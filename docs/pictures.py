@@ -216,7 +216,9 @@ PICTURES: dict[str, tuple[str, Then]] = {
     "new-key": ("/keys/new", _nothing),
     "key": ("/keys/{key}", _nothing),
     "audit": ("/audit", _nothing),
+    "verification": ("/audit/verification", _nothing),
     "tenants": ("/tenants", _nothing),
+    "api": ("/docs", _nothing),
     "not-here": ("/nowhere", _nothing),
 }
 

@@ -105,6 +105,7 @@ async def test_the_api_page_is_open_to_all_and_in_the_frame_of_whoever_is_signed
     page = await house.client.get("/docs")
     assert (page.status_code, "<nav" in page.text) == (200, False)
     assert "/docs/v1/openapi.json" in page.text
+    assert "http://postroom.test/v1/messages" in page.text  # what can be copied works from where it is read
     await house.sign_in("mail:read")
     assert 'aria-label="Main"' in (await house.client.get("/docs")).text
     house.client.cookies.clear()
