@@ -34,7 +34,7 @@ from postroom.web.pages.visit import COOKIE
 from serving import House, a_house, without_id
 
 HOME = "postroom.test"
-PROFILES = 4  # of the odd tenants; the even ones have one, so that the others' numbers are no numbers of theirs
+PROFILES = 20  # of the odd tenants; the even ones have one, and make a few: the others' numbers are none of theirs
 NOBODY: dict[str, Any] = {"tenant": "nobody0", "profile": 77, "recipient": "nobody0@nobody.example"}
 
 
