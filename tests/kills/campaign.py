@@ -152,11 +152,7 @@ class Campaign:
         if point not in FROM_THE_START:
             await self._server.has_died(self._dice.uniform(EARLIEST, ARMED_WITHIN))
         if point == "checkpoint":
-            assert isinstance(self._remains, SqliteRemains)
-            came = await asyncio.to_thread(self._remains.wait_for_checkpoint, PATIENCE)
-            self._server.send(signal.SIGKILL)
-            await self._server.has_died(PATIENCE)
-            return came and self._remains.is_in_checkpoint()
+            return await asyncio.to_thread(self._stops_in_checkpoint)
         if point in RELAY_POINTS:
             self._relay.doom = Doom(self._server.pid, point.removeprefix("relay."))
         else:
@@ -164,6 +160,17 @@ class Campaign:
         if point.startswith("settings."):
             await self._save_settings(point)
         return await self._server.has_died(PATIENCE)
+
+    def _stops_in_checkpoint(self) -> bool:
+        """Stopped it can be looked at; what is over by then was not the one, and it goes on."""
+        assert isinstance(self._remains, SqliteRemains)
+        deadline = time.monotonic() + PATIENCE
+        while self._remains.wait_for_checkpoint(deadline - time.monotonic()):
+            self._server.stop()
+            if self._remains.is_in_checkpoint():
+                return True
+            self._server.send(signal.SIGCONT)
+        return False
 
     async def _save_settings(self, point: str) -> None:
         """Nobody will hear the answer; the next life has to show whether it was saved."""

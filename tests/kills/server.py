@@ -92,6 +92,21 @@ class Doomed:
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
+    def stop(self) -> None:
+        """Not another instruction of it is done from here on, until SIGCONT or SIGKILL."""
+        self.send(signal.SIGSTOP)
+        deadline = time.monotonic() + START
+        while any(state != "T" for state in self._threads()) and time.monotonic() < deadline:
+            time.sleep(0.0001)
+
+    def _threads(self) -> list[str]:
+        """What state each is in (proc(5), stat)."""
+        states = []
+        for thread in Path(f"/proc/{self.pid}/task").glob("*/stat"):
+            with suppress(OSError):
+                states.append(thread.read_text().rpartition(")")[2].split()[0])
+        return states
+
     async def died(self) -> int:
         """How: minus the number of a signal, or the exit code."""
         status = int(await self._death)

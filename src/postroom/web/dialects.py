@@ -3,7 +3,6 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -33,15 +32,14 @@ def build(dialect: Dialect) -> FastAPI:
     app.router.redirect_slashes = False  # a redirect is no envelope, and leads where the Host header says
     statuses = (*REFUSALS, *dialect.refuses)
     for endpoint in dialect.endpoints:
-        refusal = {"model": endpoint.refusal or dialect.error}
-        refusals: dict[int | str, dict[str, Any]] = dict.fromkeys(statuses, refusal)
         app.add_api_route(
             endpoint.path,
             _serve(dialect, endpoint),
             methods=[endpoint.method],
             status_code=endpoint.status,
             summary=endpoint.summary,
-            responses={**refusals, endpoint.status: {"model": endpoint.answer} if endpoint.answer else {}},
+            responses=openapi.alike(endpoint.refusal or dialect.error, statuses)
+            | {endpoint.status: {"model": endpoint.answer} if endpoint.answer else {}},
             openapi_extra=openapi.path_parameters(endpoint.path)
             | ({"security": []} if endpoint.verb is Verb.WHO else {})  # answered without a key, too
             | (openapi.takes(endpoint.body, media=endpoint.takes) if endpoint.body else {}),

@@ -1,7 +1,7 @@
 """OpenAPI for bodies that we parse ourselves, and the offline documentation pages."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -26,6 +26,14 @@ def takes(
         choices.append({"type": "array", "items": choices[0]})
     schema = choices[0] if len(choices) == 1 else {"oneOf": choices}
     return {"requestBody": {"required": True, "content": {each: {"schema": schema} for each in media}}}
+
+
+def alike(model: type[BaseModel], statuses: Sequence[int]) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that says `model` with each of these statuses. Only the first is FastAPI's to work
+    out: a model for each was most of what building a dialect took."""
+    first, *others = statuses
+    same = {"content": {"application/json": {"schema": {"$ref": _REFERENCE.format(model=model.__name__)}}}}
+    return {first: {"model": model}, **dict.fromkeys(others, same)}
 
 
 def path_parameters(path: str) -> dict[str, Any]:
