@@ -66,7 +66,8 @@ def _multiply(connection: Connection, table: Table, new: dict[str, str], first: 
         text(
             f"INSERT INTO {table.name} ({', '.join(names)})"  # noqa: S608  all of it is ours
             " WITH RECURSIVE number (i) AS (SELECT CAST(:first AS bigint) UNION ALL SELECT i + 1 FROM number"
-            f" WHERE i < :last) SELECT {values} FROM number, {table.name} AS seed WHERE seed.{key} = :seed"
+            f" WHERE i < :last), seed AS (SELECT * FROM {table.name} WHERE {key} = :seed LIMIT 1)"  # once, not for each
+            f" SELECT {values} FROM seed CROSS JOIN number"
         ),
         {"first": first, "last": last, "seed": "0" * 26},
     )
