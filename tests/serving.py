@@ -24,6 +24,7 @@ import psycopg
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
+from postroom.actions.rates import Rates
 from postroom.app import Postroom, opened
 from postroom.config import Config
 from postroom.smtp.sandbox import Caught, Sandbox
@@ -135,9 +136,14 @@ class House:
 
 
 @asynccontextmanager
-async def a_house(data_dir: Path, **settings: Any) -> AsyncIterator[House]:
-    config = Config(data_dir=with_tables(data_dir), admin_key=ADMIN_KEY, **settings)
-    async with opened(config) as postroom:
+async def a_house(
+    data_dir: Path, *, clock: Callable[[], float] = time.time, rates: Rates | None = None, **settings: Any
+) -> AsyncIterator[House]:
+    """`clock` and `rates` are as for `opened`."""
+    if not settings.get("database_url"):
+        with_tables(data_dir)
+    config = Config(data_dir=data_dir, admin_key=ADMIN_KEY, **settings)
+    async with opened(config, clock=clock, rates=rates) as postroom:
         transport = httpx2.ASGITransport(app=postroom.site)
         async with httpx2.AsyncClient(transport=transport, base_url="http://postroom.test") as client:
             yield House(postroom, client)
@@ -146,8 +152,11 @@ async def a_house(data_dir: Path, **settings: Any) -> AsyncIterator[House]:
 class Server:
     """`postroom serve` in a process of its own, on free ports."""
 
-    def __init__(self, data_dir: Path, *, database_url: str | None = None, **settings: str) -> None:
+    def __init__(
+        self, data_dir: Path, *, database_url: str | None = None, module: str = "postroom", **settings: str
+    ) -> None:
         self.data_dir = data_dir
+        self._module = module  # what runs as the command
         self.port, self.sandbox_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = data_dir / "log"
@@ -162,6 +171,7 @@ class Server:
             "POSTROOM_SANDBOX": f"127.0.0.1:{self.sandbox_port}",
             "POSTROOM_ADMIN_KEY": ADMIN_KEY,
             "POSTROOM_LOG_LEVEL": "debug",
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
         }
         if database_url:
             self._environment["POSTROOM_DATABASE_URL"] = database_url
@@ -169,7 +179,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Server":
-        command = [sys.executable, "-m", "postroom", "serve"]
+        command = [sys.executable, "-m", self._module, "serve"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
         eventually(self._is_up, what="starting the server")

@@ -105,7 +105,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
         issuer = place.open(open_issuer(repeats))
         directory = tmp_path_factory.mktemp("canaries")
-        server = stack.enter_context(Server(directory, plaintext_auth="127.0.0.0/8"))
+        server = stack.enter_context(Server(directory, module="attacks.uncounted", plaintext_auth="127.0.0.0/8"))
         cli = Cli({"POSTROOM_URL": server.url, "POSTROOM_KEY": ADMIN_KEY})
         yield Scene(server, cli, relays, issuer)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import idna
 import pytest
 
@@ -62,7 +63,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    with elsewhere() as place, Server(tmp_path_factory.mktemp("filter")) as server:
+    with elsewhere() as place, Server(tmp_path_factory.mktemp("filter"), module="attacks.uncounted") as server:
         asked: list[tuple[str, str]] = []
 
         async def keeps(visit: Visit) -> bytes:
@@ -97,7 +98,7 @@ def hand_in(scene: Scene, way: str, n: int, address: str) -> None:
     elif way == "keyfactor TRY":
         said = {"Host": "127.0.0.1", "Port": scene.relay.port, "SenderAccount": f"f{n}@postroom.example",
                 "SenderName": "", "TestRecipient": address}  # fmt: skip
-        client.post("/KeyfactorAPI/SMTP/Test", json=said, headers=headers)
+        counted(client.post("/KeyfactorAPI/SMTP/Test", json=said, headers=headers))
     else:
         made = client.post("/v1/keys", json={"name": "x", "email": address}, headers=headers)
         if made.status_code != 201:
@@ -105,16 +106,20 @@ def hand_in(scene: Scene, way: str, n: int, address: str) -> None:
         bearer = {"authorization": f"Bearer {made.json()['key']}"}
         if way == "keycloak TRY":
             said = {"host": "127.0.0.1", "port": str(scene.relay.port), "from": f"f{n}@postroom.example"}
-            client.post(f"/admin/realms/f{n}/testSMTPConnection", json=said, headers=bearer)
+            counted(client.post(f"/admin/realms/f{n}/testSMTPConnection", json=said, headers=bearer))
         else:
             test = "/api/2.0/smtpsettings/smtp/test"
-            client.get(test, headers=bearer)
+            counted(client.get(test, headers=bearer))
 
             def over() -> bool:
                 told = client.get(f"{test}/status", headers=bearer).json().get("response")
                 return told is None or told["completed"]
 
             eventually(over, what="the test mail")
+
+
+def counted(answer: httpx2.Response) -> None:
+    assert answer.status_code != 429, "a test mail that is refused for its number shows nothing"
 
 
 WAYS = (*NATIVE_WAYS, "cli", *TEST_WAYS)
@@ -164,8 +169,9 @@ def test_no_trick_gets_a_mail_out_of_the_filter(scene: Scene):
 
 
 @pytest.mark.campaign
-def test_no_trick_gets_a_mail_out_of_any_filter_by_any_way(scene: Scene):
-    campaign(scene, [(way, n, address) for way in WAYS for n in range(12) for address in (*TRICKS, *GOOD)])
+@pytest.mark.parametrize("way", WAYS)
+def test_no_trick_gets_a_mail_out_of_any_filter_by_any_way(scene: Scene, way: str):
+    campaign(scene, [(way, n, address) for n in range(12) for address in (*TRICKS, *GOOD)])
 
 
 EVIL = "x@evil.example"

@@ -13,15 +13,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from postroom.actions.rates import Rates
-from postroom.app import opened
-from postroom.config import Config
 from postroom.domain.problems import Unauthenticated
 from postroom.domain.secret import Secret
-from serving import ADMIN_KEY, House, with_tables
+from serving import House, a_house
 
 pytestmark = pytest.mark.campaign
 
@@ -46,11 +43,8 @@ class Clock:
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    config = Config(data_dir=with_tables(tmp_path), admin_key=ADMIN_KEY)
-    async with opened(config, rates=Rates(Clock())) as postroom:
-        transport = httpx2.ASGITransport(app=postroom.site)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://postroom.test") as client:
-            yield House(postroom, client)
+    async with a_house(tmp_path, rates=Rates(Clock())) as house:
+        yield house
 
 
 def rounds(key: str) -> Iterator[list[tuple[int, str]]]:

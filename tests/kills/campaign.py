@@ -152,7 +152,7 @@ class Campaign:
         if point not in FROM_THE_START:
             await self._server.has_died(self._dice.uniform(EARLIEST, ARMED_WITHIN))
         if point == "checkpoint":
-            return await asyncio.to_thread(self._stops_in_checkpoint)
+            return await asyncio.to_thread(self._freezes_in_checkpoint)
         if point in RELAY_POINTS:
             self._relay.doom = Doom(self._server.pid, point.removeprefix("relay."))
         else:
@@ -161,12 +161,12 @@ class Campaign:
             await self._save_settings(point)
         return await self._server.has_died(PATIENCE)
 
-    def _stops_in_checkpoint(self) -> bool:
-        """Stopped it can be looked at; what is over by then was not the one, and it goes on."""
+    def _freezes_in_checkpoint(self) -> bool:
+        """Frozen it can be looked at; when the checkpoint is over by then, it goes on to the next."""
         assert isinstance(self._remains, SqliteRemains)
         deadline = time.monotonic() + PATIENCE
         while self._remains.wait_for_checkpoint(deadline - time.monotonic()):
-            self._server.stop()
+            self._server.freeze()
             if self._remains.is_in_checkpoint():
                 return True
             self._server.send(signal.SIGCONT)

@@ -92,11 +92,12 @@ class Doomed:
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
-    def stop(self) -> None:
+    def freeze(self) -> None:
         """Not another instruction of it is done from here on, until SIGCONT or SIGKILL."""
         self.send(signal.SIGSTOP)
         deadline = time.monotonic() + START
-        while any(state != "T" for state in self._threads()) and time.monotonic() < deadline:
+        while any(state != "T" for state in self._threads()):
+            assert time.monotonic() < deadline, "the server does not stop"
             time.sleep(0.0001)
 
     def _threads(self) -> list[str]:

@@ -19,12 +19,11 @@ from joserfc.errors import SecurityWarning
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from sqlalchemy import text
 
+import serving
 from postroom import config as configuration
 from postroom.actions.issuer import FRESH, PAUSE
-from postroom.app import opened
-from postroom.config import Config
 from postroom.domain.problems import Invalid
-from serving import ADMIN_KEY, House, free_port, with_tables
+from serving import ADMIN_KEY, House, free_port
 
 NOW = 1_800_000_000.0
 AUDIENCE = "postroom-of-acme"
@@ -119,13 +118,9 @@ def clock() -> Clock:
 
 @asynccontextmanager
 async def a_house(data_dir: Path, clock: Clock, **oidc: str) -> AsyncIterator[House]:
-    config = Config(data_dir=with_tables(data_dir), admin_key=ADMIN_KEY, oidc=oidc)
-    async with opened(config, clock=clock) as postroom:
-        transport = httpx2.ASGITransport(app=postroom.site)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://postroom.test") as client:
-            house = House(postroom, client)
-            await house.tenant("acme")
-            yield house
+    async with serving.a_house(data_dir, clock=clock, oidc=oidc) as house:
+        await house.tenant("acme")
+        yield house
 
 
 @pytest.fixture
@@ -320,10 +315,8 @@ async def test_claims_may_have_other_names_and_lie_deeper(tmp_path: Path, clock:
 
 
 async def test_without_the_setting_nobody_vouches(tmp_path: Path, issuer: TheIssuer):
-    async with opened(Config(data_dir=tmp_path, admin_key=ADMIN_KEY), clock=lambda: NOW) as postroom:
-        transport = httpx2.ASGITransport(app=postroom.site)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://postroom.test") as client:
-            assert (await ask(House(postroom, client), issuer.token())).status_code == 401
+    async with serving.a_house(tmp_path, clock=lambda: NOW) as house:
+        assert (await ask(house, issuer.token())).status_code == 401
     assert issuer.asked == []
 
 

@@ -83,6 +83,17 @@ async def test_a_long_verification_tells_how_far_it_is(house: House, monkeypatch
     assert shown.index("lines are verified") < shown.index("All 2 chains hold")
 
 
+async def test_a_verification_that_fails_half_way_says_so_on_its_page(house: House):
+    await house.sign_in()
+    await house.postroom.database.write(lambda connection: connection.execute(text("DROP TABLE audit")))
+    answer = await house.client.get("/audit/verification")
+    assert answer.status_code == 200  # it had begun
+    assert "Something went wrong here." in answer.text
+    assert f"<code>{answer.headers['x-request-id']}</code>" in answer.text
+    assert "</html>" in answer.text
+    assert "holds" not in answer.text.partition('class="growing"')[2].partition("<form")[0]
+
+
 async def test_nothing_is_verified_for_somebody_who_has_gone(house: House):
     with pytest.raises(Abandoned):
         await house.postroom.room.audit.verifying(NOBODY, None, None, Progress(is_abandoned=True))

@@ -7,10 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from postroom.app import opened
-from postroom.config import Config
 from postroom.domain.access import LONGEST_OVERLAP
-from serving import ADMIN_KEY, House, without_id
+from serving import House, a_house, without_id
 
 
 class Clock:
@@ -33,10 +31,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def house(tmp_path: Path, clock: Clock) -> AsyncIterator[House]:
-    async with opened(Config(data_dir=tmp_path, admin_key=ADMIN_KEY), clock=clock) as postroom:
-        transport = httpx2.ASGITransport(app=postroom.site)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://postroom.test") as client:
-            yield House(postroom, client)
+    async with a_house(tmp_path, clock=clock) as house:
+        yield house
 
 
 async def made(house: House, **body: Any) -> dict[str, Any]:

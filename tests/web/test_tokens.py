@@ -8,19 +8,16 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
 from postroom.actions.rates import Rates
-from postroom.app import opened
-from postroom.config import Config
 from postroom.dialects import ALL
 from postroom.dialects.dialect import Dialect, Verb
 from postroom.domain.problems import Unavailable
 from postroom.domain.secret import Secret
-from serving import ADMIN_KEY, House
+from serving import House, a_house
 
 NOW = 1_800_000_000
 
@@ -196,11 +193,9 @@ BAD: dict[str, Callable[[Mint], str]] = {
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    config = Config(data_dir=tmp_path, admin_key=ADMIN_KEY, public_url="http://postroom.test")
-    async with opened(config, clock=lambda: NOW, rates=Rates(Clock())) as postroom:
-        transport = httpx2.ASGITransport(app=postroom.site)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://postroom.test") as client:
-            yield House(postroom, client)
+    given = {"clock": lambda: NOW, "rates": Rates(Clock())}
+    async with a_house(tmp_path, public_url="http://postroom.test", **given) as house:
+        yield house
 
 
 async def mint_of(house: House) -> Mint:

@@ -5,6 +5,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Annotated
 
 from fastapi import Depends
+from starlette.datastructures import URL
 from starlette.requests import HTTPConnection, Request
 
 from postroom.actions.room import Room
@@ -68,6 +69,11 @@ def is_https(connection: HTTPConnection) -> bool:
     surroundings: Surroundings = connection.app.state.surroundings
     said = connection.headers.get("x-forwarded-proto", "").lower() == "https"
     return connection.url.scheme == "https" or (said and surroundings.trusts(_peer_of(connection)))
+
+
+def url_of(connection: HTTPConnection) -> URL:
+    """What was asked for, as the user's side of the connection has it."""
+    return connection.url.replace(scheme="https") if is_https(connection) else connection.url
 
 
 def address_of(connection: HTTPConnection) -> str:

@@ -19,7 +19,7 @@ from postroom.domain.tenant import Tenant
 from postroom.store.profiles import StoredProfile
 from postroom.store.tenants import UNKNOWN
 from postroom.web import bodies, openapi
-from postroom.web.callers import TENANT_HEADER, address_of, came_securely, home_of, is_https, room_of
+from postroom.web.callers import TENANT_HEADER, address_of, came_securely, home_of, room_of, url_of
 
 _FORM = "application/x-www-form-urlencoded"
 _KEY_IN_BODY = (Verb.TOKEN, Verb.WHO)
@@ -38,7 +38,7 @@ def build(dialect: Dialect) -> FastAPI:
             methods=[endpoint.method],
             status_code=endpoint.status,
             summary=endpoint.summary,
-            responses=openapi.alike(endpoint.refusal or dialect.error, statuses)
+            responses=openapi.refusals(endpoint.refusal or dialect.error, statuses)
             | {endpoint.status: {"model": endpoint.answer} if endpoint.answer else {}},
             openapi_extra=openapi.path_parameters(endpoint.path)
             | ({"security": []} if endpoint.verb is Verb.WHO else {})  # answered without a key, too
@@ -190,7 +190,7 @@ def asked_by(request: Request) -> Asked:
     """The request as a dialect sees it, but for its body."""
     return Asked(
         method=request.method,
-        url=str(request.url.replace(scheme="https") if is_https(request) else request.url),
+        url=str(url_of(request)),
         host=request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", ""),
         home=home_of(request),
         path=request.path_params,

@@ -28,7 +28,7 @@ def takes(
     return {"requestBody": {"required": True, "content": {each: {"schema": schema} for each in media}}}
 
 
-def alike(model: type[BaseModel], statuses: Sequence[int]) -> dict[int | str, dict[str, Any]]:
+def refusals(model: type[BaseModel], statuses: Sequence[int]) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that says `model` with each of these statuses. Only the first is FastAPI's to work
     out: a model for each was most of what building a dialect took."""
     first, *others = statuses

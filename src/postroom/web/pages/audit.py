@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from postroom.actions.audit import Progress
-from postroom.domain.problems import Invalid, Problem
+from postroom.domain.problems import Invalid
 from postroom.domain.tenant import Tenant
 from postroom.store.audit import AuditSearch, Verified
 from postroom.store.audit_chain import Entry
@@ -81,8 +81,6 @@ async def _verified(
             "verified.html", chains=_worst_first(verified, await _slugs(visit)), count=len(verified),
             faults=sum(each.fault is not None for each in verified),
         )  # fmt: skip
-    except Problem as problem:  # the page has begun: it can't become another one
-        yield render.text("broken_off.html", problem=problem)
     finally:
         progress.is_abandoned = True
         task.cancel()

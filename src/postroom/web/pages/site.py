@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from postroom.domain.problems import NoRoute
-from postroom.web.callers import is_https
+from postroom.web.callers import url_of
 from postroom.web.pages import (
     as_dialect,
     audit,
@@ -39,22 +39,22 @@ def routes(documents: Mapping[str, FastAPI]) -> list[BaseRoute]:
     said = {name: app.title for name, app in documents.items()}
 
     async def inside(visit: Visit) -> Response:
-        return visit.show("docs_here.html", documents=said, home=_home(visit.request))
+        return visit.show("docs_here.html", documents=said, mail=_mail(visit.request))
 
     async def docs(request: Request) -> Response:
         """Open to all, as the documents are; in the console's frame for whoever is signed in."""
         shown = await page(inside)(request) if is_signed_in(request) else None
         if shown and shown.status_code == 200:
             return shown
-        return plain_page("docs.html", documents=said, home=_home(request))
+        return plain_page("docs.html", documents=said, mail=_mail(request))
 
     pages = [route for noun in _NOUNS for route in noun.routes()]
     return [*pages, Route("/docs", docs), Mount("/static", StaticFiles(directory=_STATIC))]
 
 
-def _home(request: Request) -> str:
-    """Where whoever reads this has found this server."""
-    return f"{'https' if is_https(request) else 'http'}://{request.url.netloc}"
+def _mail(request: Request) -> str:
+    """Where whoever reads this hands mail in."""
+    return str(url_of(request).replace(path="/v1/messages", query=""))
 
 
 async def lost(request: Request) -> Response:

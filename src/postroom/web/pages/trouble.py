@@ -1,6 +1,7 @@
 """Pages about what did not go well: what happened, and what to do next. In the frame for whoever is signed in."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from types import MappingProxyType
 from typing import Final
 
@@ -54,8 +55,30 @@ def bug() -> Response:
     return _page("internal", "This is not your mistake.", 500, {})
 
 
+async def within(parts: AsyncGenerator[str, None], request: Request) -> AsyncGenerator[str, None]:
+    """The parts of a page that has begun. It can't become another one: what ends it is told where it would go on."""
+    async with aclosing(parts):
+        try:
+            async for each in parts:
+                yield each
+        except Problem as problem:
+            yield _part(problem.code, problem.message)
+        except Exception as failure:
+            log.request_failed(request.method, request.url.path, failure)
+            yield _part("internal", "This is not your mistake.")
+
+
+def _part(code: str, message: str) -> str:
+    title, advice = _words(code)
+    return render.text("broken_off.html", title=title, message=message, advice=advice, request_id=log.request_id.get())
+
+
+def _words(code: str) -> tuple[str, str]:
+    return WORDS.get(code, ("Not done", "Go back and look again."))
+
+
 def _page(code: str, message: str, status: int, frame: Mapping[str, object]) -> Response:
-    title, advice = WORDS.get(code, ("Not done", "Go back and look again."))
+    title, advice = _words(code)
     template = "problem_here.html" if frame else "problem.html"
     return render.page(
         template, status, code=code, title=title, message=message, advice=advice, request_id=log.request_id.get(),

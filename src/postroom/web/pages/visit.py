@@ -6,7 +6,7 @@ into a page. What may be done is asked of `actions/`, never here.
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -68,8 +68,9 @@ class Visit:
     def show(self, template: str, status: int = 200, **values: object) -> Response:
         return render.page(template, status, **self.frame, **values)
 
-    def grow(self, template: str, parts: AsyncIterator[str], **values: object) -> Response:
-        return render.growing(template, parts, **self.frame, **values)
+    def grow(self, template: str, parts: AsyncGenerator[str, None], **values: object) -> Response:
+        """A page that is there before all of it is known."""
+        return render.growing(template, trouble.within(parts, self.request), **self.frame, **values)
 
     def to(self, path: str, **query: object) -> Response:
         """After something was done: the page that shows it, so that reloading does it not again."""
