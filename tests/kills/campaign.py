@@ -177,7 +177,6 @@ class Campaign:
         name = f"Life {self._relay.life}"
         saved = asyncio.create_task(self._server.client.patch("/v1/profiles/default", json={"sender_name": name}))
         await self._server.has_died(PATIENCE)
-        saved.cancel()
         await asyncio.gather(saved, return_exceptions=True)
         if point == "settings.committed":
             self._sender_name = name

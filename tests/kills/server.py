@@ -79,12 +79,8 @@ class Doomed:
         began = time.monotonic()
         self.pid = await self._told()
         self._death = asyncio.create_task(self._told())
-        ready = asyncio.create_task(self._ready())
-        await asyncio.wait([self._death, ready], return_when=asyncio.FIRST_COMPLETED)
-        if not ready.done():
-            ready.cancel()
+        if not await self._is_ready():
             return False
-        await ready
         self.ready_after.append(time.monotonic() - began)
         return True
 
@@ -118,13 +114,16 @@ class Doomed:
         await asyncio.wait([self._death], timeout=within)
         return self._death.done()
 
-    async def _ready(self) -> None:
-        async with asyncio.timeout(START):
-            while True:
-                with suppress(httpx2.TransportError):
-                    if (await self.client.get("/readyz")).status_code == 200:
-                        return
-                await asyncio.sleep(0.005)
+    async def _is_ready(self) -> bool:
+        """Or has died before. No request under way is cancelled: the client would lose its connection, unclosed."""
+        deadline = time.monotonic() + START
+        while not self._death.done():
+            with suppress(httpx2.TransportError):
+                if (await self.client.get("/readyz")).status_code == 200:
+                    return True
+            assert time.monotonic() < deadline, "the server is not ready, and has not died"
+            await asyncio.sleep(0.005)
+        return False
 
     async def _told(self) -> Any:
         assert self._mother.stdout
