@@ -26,8 +26,8 @@ from sqlalchemy import Connection, text
 
 from postroom.domain.delivery import Finish, RelayReply, Stage, State
 from postroom.store.database import Database
-from postroom.store.queue.accept import Acceptance, accepter
-from postroom.store.queue.claim import Claim, Wanted, claimer
+from postroom.store.queue.accept import Acceptance, Accepting
+from postroom.store.queue.claim import Claim, Claiming, Wanted
 from postroom.store.queue.settle import Record, Settlement, settle
 from postroom.store.schema import metadata
 from postroom.store.vault import Vault
@@ -61,7 +61,7 @@ async def measure(database: Database, waiting: int, tenants: int, progress: roun
     lanes = await fill(database, waiting, tenants)
     filled = time.perf_counter() - started
     progress.now(f"{where}: claiming")
-    claiming = claimer(database.now)
+    claiming = Claiming(database.now)
     claimed, settled, sizes = [], [], []
     for _ in range(max(1, min(CLAIMS, waiting // CLAIM))):
         started = time.perf_counter()
@@ -101,9 +101,9 @@ def _truncates(connection: Connection) -> bool:
 
 
 async def newcomers_turn(database: Database, its_lane: int) -> int | None:
-    claiming, newcomer = claimer(database.now), filling.a_message("9" * 26, its_lane)
+    claiming, newcomer = Claiming(database.now), filling.a_message("9" * 26, its_lane)
     await database.write(lambda connection: filling.make_lanes(connection, 1))
-    await database.fold(accepter(database.now, VAULT), Acceptance((newcomer,)))
+    await database.fold(Accepting(database.now, VAULT), Acceptance((newcomer,)))
     for number in range(1, PATIENCE + 1):
         claims = await database.fold(claiming, WANTED)
         if any(claim.message_id == newcomer.id for claim in claims):

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Table, insert, select, text
 from postroom.domain.delivery import State
 from postroom.domain.message import OnDoubt
 from postroom.store import bodies
-from postroom.store.queue.accept import Acceptance, NewDelivery, NewMessage, accepter
+from postroom.store.queue.accept import Acceptance, Accepting, NewDelivery, NewMessage
 from postroom.store.queue.lanes import wake_by
 from postroom.store.rows import insert_rows
 from postroom.store.schema import body, delivery, lane, message, queue
@@ -42,7 +42,7 @@ def make_lanes(connection: Connection, count: int) -> list[int]:
 
 def seed(connection: Connection, vault: Vault, lanes: Sequence[int]) -> None:
     """The first one; its id is before all others."""
-    accepter(lambda _: NOW, vault)(connection, [Acceptance((a_message("0" * 26, lanes[0]),))])
+    Accepting(lambda _: NOW, vault)(connection, [Acceptance((a_message("0" * 26, lanes[0]),))])
 
 
 def fill(connection: Connection, vault: Vault, lanes: Sequence[int], first: int, last: int) -> None:

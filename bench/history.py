@@ -9,8 +9,8 @@ from postroom.domain.message import DEFAULT_LIFE, OnDoubt
 from postroom.store.database import Database
 from postroom.store.ids import new_id
 from postroom.store.profiles import StoredProfile
-from postroom.store.queue.accept import Acceptance, NewDelivery, NewMessage, accepter
-from postroom.store.queue.claim import Claim, Wanted, claimer
+from postroom.store.queue.accept import Acceptance, Accepting, NewDelivery, NewMessage
+from postroom.store.queue.claim import Claim, Claiming, Wanted
 from postroom.store.queue.settle import Record, Settlement, settle
 from postroom.store.vault import Vault
 
@@ -45,7 +45,7 @@ async def live_through(
 ) -> None:
     """Keeps them all, then claims until nothing is due; `fate` says how each attempt ended. `progress` is told how many
     messages are kept."""
-    accept, claim, coming, kept = accepter(database.now, vault), claimer(database.now), iter(messages), 0
+    accept, claim, coming, kept = Accepting(database.now, vault), Claiming(database.now), iter(messages), 0
     while some := tuple(islice(coming, IN_ONE)):
         await database.fold(accept, Acceptance(some))
         kept += len(some)

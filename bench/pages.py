@@ -28,7 +28,7 @@ from peers import postroom
 
 from postroom.domain.delivery import SECOND, State
 from postroom.store import profiles, tenants
-from postroom.store.caught import NewCaught, keeper
+from postroom.store.caught import Keeping, NewCaught
 from postroom.store.database import Database
 from postroom.store.ids import first_id
 from postroom.store.key_ring import vault_from
@@ -133,7 +133,7 @@ async def _fill(
     messages = _messages(owners, now, options)
     await history.live_through(database, vault, messages, fate, kept)
     caught = [NewCaught(now, "a@b.example", ("c@d.example",), f"Mail {n}", CONTENT) for n in range(CAUGHT)]
-    keep = keeper(vault)
+    keep = Keeping(vault)
     names = await asyncio.gather(*(database.fold(keep, each) for each in caught))
     return examples | {"caught": names[0]}
 

@@ -7,10 +7,10 @@ from postroom import cli
 from postroom.config import Config
 
 
-async def _serve(config: Config, *, with_web: bool = True, with_worker: bool = True) -> None:
+def _serve(config: Config, *, with_web: bool = True, with_worker: bool = True) -> None:
     from postroom import process
 
-    await process.serve(config, with_web=with_web, with_worker=with_worker)
+    process.serve(config, with_web=with_web, with_worker=with_worker)
 
 
 def _opened(config: Config) -> AbstractAsyncContextManager[cli.Opened]:

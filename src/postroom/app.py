@@ -4,8 +4,8 @@ import ipaddress
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -40,12 +40,13 @@ from postroom.smtp.reach import Network, Reach
 from postroom.smtp.route import Route
 from postroom.smtp.sign_in import SignIn
 from postroom.smtp.tokens import Tokens
-from postroom.store import audit, profiles
+from postroom.store import audit, profiles, writing_process
 from postroom.store.database import Database
 from postroom.store.key_ring import vault_from
 from postroom.store.profiles import StoredProfile
 from postroom.store.references import References
 from postroom.store.vault import Vault
+from postroom.store.writing import Writing
 from postroom.web.callers import Surroundings
 from postroom.web.events import Streams
 from postroom.web.server import Ready, build
@@ -70,11 +71,12 @@ class Postroom:
 @asynccontextmanager
 async def opened(
     config: Config, *, listening: frozenset[tuple[str, int]] = frozenset(), clock: Callable[[], float] = time.time,
-    rates: Rates | None = None,
+    rates: Rates | None = None, writing: Writing | None = None,
 ) -> AsyncIterator[Postroom]:  # fmt: skip
     """Open the data directory and wire the rest. Raises Problem when it can't be used. `clock` is what tokens are
-    judged by, in seconds since 1970."""
-    database = _open(config)
+    judged by, in seconds since 1970; `writing` is the process that writes, where there is one (`fork_writing`)."""
+    with _usable(config):
+        database = Database.open(config.database, data_dir=config.data_dir, writing=writing)
     try:
         vault, key_file = vault_from(config.secret("vault_key"), config.data_dir)
         sandbox, sealer = endpoint(config.sandbox), sealer_of(vault)
@@ -127,11 +129,18 @@ def _each(*calls: Callable[[], None]) -> Callable[[], None]:
     return call
 
 
-def _open(config: Config) -> Database:
+def fork_writing(config: Config, listener: socket.socket | None) -> Writing:
+    """Have a process of its own write, before anything here has a thread or a connection. Raises Problem."""
+    with _usable(config):
+        return writing_process.fork(config.database, config.data_dir, listener=listener)
+
+
+@contextmanager
+def _usable(config: Config) -> Iterator[None]:
     """Neither a directory nor a database that can't be reached is a surprise; the database's URL is never told."""
     try:
         config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return Database.open(config.database, data_dir=config.data_dir)
+        yield
     except OSError as error:
         where = f"the data directory {config.data_dir}"
         raise Unavailable(f"Can't use {where} ({error.strerror}): set POSTROOM_DATA_DIR.") from None

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 import uvicorn
 
 from postroom import cli, log
-from postroom.app import Postroom, opened
+from postroom.app import Postroom, fork_writing, opened
 from postroom.config import Config, endpoint
 from postroom.domain.delivery import SECOND
 from postroom.domain.problems import Unavailable
@@ -22,26 +22,32 @@ from postroom.store import caught
 from postroom.store.database import Database
 from postroom.store.queue.claim import recover
 from postroom.store.vault import Vault
+from postroom.store.writing import Writing
 from postroom.web.patience import PatientProtocol, PatientServer
 from postroom.worker import chores
 
 REQUEST_GRACE = 5  # seconds that a request under way gets when we are told to stop
 
 
-async def serve(config: Config, *, with_web: bool = True, with_worker: bool = True) -> None:
+def serve(config: Config, *, with_web: bool = True, with_worker: bool = True) -> None:
     """Run until SIGTERM or SIGINT; then finish what is under way."""
     log.configure(config.log_format, config.log_level)
     with _listen(config, with_web) as listener:
-        address = listener.getsockname()[:2] if listener else None
-        async with opened(config, listening=frozenset({address} if address else ())) as postroom:
-            if postroom.database.is_sqlite and not (with_web and with_worker):
-                raise Unavailable("Web and worker can only run apart on PostgreSQL: set POSTROOM_DATABASE_URL.")
-            async with _sandbox(config, postroom.database, postroom.vault, with_web):
-                await _run(postroom, listener, with_worker)
+        writing = fork_writing(config, listener)
+        asyncio.run(_serve(config, listener, writing, with_worker=with_worker))
     log.stopped()
 
 
-async def _run(postroom: Postroom, listener: socket.socket | None, with_worker: bool) -> None:
+async def _serve(config: Config, listener: socket.socket | None, writing: Writing, *, with_worker: bool) -> None:
+    address = listener.getsockname()[:2] if listener else None
+    async with opened(config, listening=frozenset({address} if address else ()), writing=writing) as postroom:
+        if postroom.database.is_sqlite and not (listener and with_worker):
+            raise Unavailable("Web and worker can only run apart on PostgreSQL: set POSTROOM_DATABASE_URL.")
+        async with _sandbox(config, postroom.database, postroom.vault, listener is not None):
+            await _run(postroom, listener, writing, with_worker)
+
+
+async def _run(postroom: Postroom, listener: socket.socket | None, writing: Writing, with_worker: bool) -> None:
     gc.collect()
     gc.freeze()  # what is there now stays: looking through it again and again would cost a tenth of the time
     stop = asyncio.Event()
@@ -61,14 +67,17 @@ async def _run(postroom: Postroom, listener: socket.socket | None, with_worker: 
         parts.append(asyncio.create_task(server.serve(sockets=[listener])))
         _announce(postroom, listener)
     chore = asyncio.create_task(chores.run(postroom.database, _kept(postroom.config)))
-    stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait([stopped, *parts], return_when=asyncio.FIRST_COMPLETED)
+    stopped, widowed = asyncio.create_task(stop.wait()), asyncio.create_task(writing.ended.wait())
+    await asyncio.wait([stopped, widowed, *parts], return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     postroom.streams.end()
     postroom.worker.stop()
-    for task in (chore, stopped):
+    is_widowed = writing.ended.is_set()
+    for task in (chore, stopped, widowed):
         task.cancel()
     await asyncio.gather(*parts)
+    if is_widowed:
+        raise Unavailable("The process that writes to the database has ended: start Postroom again.")
 
 
 class _Server(PatientServer):
@@ -106,13 +115,13 @@ async def _sandbox(config: Config, database: Database, vault: Vault, wanted: boo
     if place is None or not wanted:
         yield
         return
-    keeper = caught.keeper(vault)
+    keeping = caught.Keeping(vault)
 
     async def keep(mail: Caught) -> None:
         new = caught.NewCaught(
             mail.received_at, mail.envelope_sender, mail.recipients, subject(mail.content), mail.content
         )
-        await database.fold(keeper, new)
+        await database.fold(keeping, new)
 
     sandbox = Sandbox(keep, hostname="sandbox.postroom")
     try:

@@ -88,7 +88,7 @@ async def keep_caught(house: House, slug: str, marker: str) -> str:
         f"Content-Disposition: attachment; filename={marker}\r\n\r\n{marker}\r\n--b--\r\n"
     ).encode()
     new = caught.NewCaught(1, f"a@{marker}.example", (f"r@{marker}.example",), marker, content)
-    await house.postroom.database.fold(caught.keeper(house.postroom.vault), new)
+    await house.postroom.database.fold(caught.Keeping(house.postroom.vault), new)
     found = (await house.client.get("/v1/sandbox/messages", headers=there)).json()["messages"]
     assert len(found) == 1, "the sandbox's mail is not the tenant's"
     return str(found[0]["id"])

@@ -18,6 +18,8 @@ from kills.remains import PostgresqlRemains, Remains, SqliteRemains
 from kills.server import Doomed
 
 RANDOM = "random"
+WIDOWED = 6  # how a server ends that has lost its writing process: cli/exits.py, UNAVAILABLE
+ONE_ALONE = {"server alone": False, "writing process alone": True}  # at random moments
 EARLIEST, LATEST = 0.05, 1.5  # seconds after it was ready, at random moments
 ARMED_WITHIN = 0.4  # seconds after it was ready, at named points: then the next time it comes there it dies
 PATIENCE = 10.0  # seconds for coming to a named point
@@ -30,7 +32,7 @@ STORE_POINTS = (
     "doubt.committed", "settle.written", "settle.committed", "settings.written", "settings.committed", "migration.done",
 )  # fmt: skip
 RELAY_POINTS = ("relay.mail", "relay.data", "relay.dot", "relay.answered")
-NAMED = (*STORE_POINTS, *RELAY_POINTS, "checkpoint", "stopping")
+NAMED = (*STORE_POINTS, *RELAY_POINTS, *ONE_ALONE, "checkpoint", "stopping")
 ONLY_SQLITE = ("checkpoint",)  # PostgreSQL's are its own affair
 FROM_THE_START = ("claim.written", "claim.committed", "migration.done")  # not armed later: they come at the start
 
@@ -131,7 +133,7 @@ class Campaign:
         status = await self._server.died()
         self._up.clear()
         self._relay.doom = None
-        if status != -signal.SIGKILL and point != "stopping":
+        if status != -signal.SIGKILL and point != "stopping" and not (ONE_ALONE.get(point) and status == WIDOWED):
             self._fault(f"life {self._relay.life} ended with {status} instead of being killed: see the log")
         await self._relay.heard_all()
         self._note(await asyncio.to_thread(self._remains.look), point)
@@ -140,6 +142,12 @@ class Campaign:
         """Bring the server to the point where it dies. Where it never comes there, it is killed all the same."""
         if point == RANDOM:
             await self._server.has_died(self._dice.uniform(EARLIEST, LATEST))
+        elif point in ONE_ALONE:
+            await self._server.has_died(self._dice.uniform(EARLIEST, ARMED_WITHIN))
+            self._server.send_to_one(signal.SIGKILL, writing=ONE_ALONE[point])
+            if await self._server.has_died(PATIENCE):
+                return
+            self._fault(f"life {self._relay.life} went on without its writing process")
         elif point == "stopping":
             await self._server.has_died(self._dice.uniform(EARLIEST, ARMED_WITHIN))
             self._server.send(signal.SIGTERM)

@@ -43,7 +43,8 @@ def plain(statement: str) -> str:
 
 
 def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+    """Server and writing process, as one: the signal is on its way to both before either goes on."""
+    os.killpg(0, signal.SIGKILL)
 
 
 class Fate:
@@ -141,7 +142,8 @@ FAULTS = {"answer-before-commit": answer_before_commit, "no-doubt": no_doubt, "n
 
 
 def live(order: dict[str, Any]) -> None:
-    """One life, from start to end."""
+    """One life, from start to end: a process group of its own."""
+    os.setpgid(0, 0)
     with Path(order["log"]).open("ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)

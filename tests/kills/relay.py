@@ -60,7 +60,7 @@ class Relay:
             return False
         pid, self.doom = self.doom.pid, None
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.killpg(pid, signal.SIGKILL)
         return True
 
 

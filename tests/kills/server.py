@@ -77,7 +77,7 @@ class Doomed:
         assert self._mother.stdin
         self._mother.stdin.write(json.dumps(order).encode() + b"\n")
         began = time.monotonic()
-        self.pid = await self._told()
+        self.pid = await self._told()  # of its group, too
         self._death = asyncio.create_task(self._told())
         if not await self._is_ready():
             return False
@@ -85,8 +85,15 @@ class Doomed:
         return True
 
     def send(self, number: signal.Signals) -> None:
+        """To the server and its writing process."""
         with suppress(ProcessLookupError):
-            os.kill(self.pid, number)
+            os.killpg(self.pid, number)
+
+    def send_to_one(self, number: signal.Signals, *, writing: bool) -> None:
+        """To the server alone, or to its writing process alone."""
+        others = [each for each in self._processes() if each != self.pid]
+        with suppress(ProcessLookupError):
+            os.kill(others[0] if writing and others else self.pid, number)
 
     def freeze(self) -> None:
         """Not another instruction of it is done from here on, until SIGCONT or SIGKILL."""
@@ -96,17 +103,29 @@ class Doomed:
             assert time.monotonic() < deadline, "the server does not stop"
             time.sleep(0.0001)
 
+    def _processes(self) -> list[int]:
+        """Those that live, the server's first."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        with suppress(OSError):
+            return [self.pid, *map(int, children.read_text().split())]
+        return [self.pid]
+
     def _threads(self) -> list[str]:
         """What state each is in (proc(5), stat)."""
         states = []
-        for thread in Path(f"/proc/{self.pid}/task").glob("*/stat"):
-            with suppress(OSError):
-                states.append(thread.read_text().rpartition(")")[2].split()[0])
+        for process in self._processes():
+            for thread in Path(f"/proc/{process}/task").glob("*/stat"):
+                with suppress(OSError):
+                    states.append(thread.read_text().rpartition(")")[2].split()[0])
         return states
 
     async def died(self) -> int:
-        """How: minus the number of a signal, or the exit code."""
+        """How: minus the number of a signal, or the exit code. Its writing process has ended, too."""
         status = int(await self._death)
+        deadline = time.monotonic() + START
+        while _lives(self.pid):
+            assert time.monotonic() < deadline, "the writing process outlives its server"
+            await asyncio.sleep(0.001)
         self.pid = 0
         return status
 
@@ -130,3 +149,13 @@ class Doomed:
         line = await self._mother.stdout.readline()
         assert line, "the process that forks the servers has ended"
         return json.loads(line)
+
+
+def _lives(group: int) -> bool:
+    """Whether any process of it does; one that has ended and that nobody has asked about does not (proc(5), stat)."""
+    for each in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, its_group = each.read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state not in "ZX":
+                return True
+    return False

@@ -19,10 +19,10 @@ from postroom.store.database import Database
 from postroom.store.ids import new_id
 from postroom.store.messages import MessageRead
 from postroom.store.profiles import Author, StoredProfile
-from postroom.store.queue.accept import Acceptance, Accepted, IdempotencyKey, NewDelivery, NewMessage, accepter
-from postroom.store.queue.claim import Claim, Held, Wanted, claimer, doubter, releaser, renewer
+from postroom.store.queue.accept import Acceptance, Accepted, Accepting, IdempotencyKey, NewDelivery, NewMessage
+from postroom.store.queue.claim import Claim, Claiming, Held, Marking, Releasing, Renewing, Wanted
 from postroom.store.queue.lanes import LaneReport, report_lanes
-from postroom.store.queue.seats import seater
+from postroom.store.queue.seats import Sharing
 from postroom.store.queue.settle import Record, Settlement, settle
 from postroom.store.schema import lane as lanes
 from postroom.store.schema import queue
@@ -65,12 +65,12 @@ class Room:
 
     def __post_init__(self) -> None:
         self.database = Database.open(self.url, data_dir=self.data_dir, clock=self.clock)
-        self.take_in = accepter(self.clock, VAULT)
-        self._claim = claimer(self.clock)
-        self._mark = doubter(self.clock)
-        self._renew = renewer(self.clock, LEASE)
-        self._release = releaser(self.clock)
-        self.seats = seater(self.clock)
+        self.take_in = Accepting(self.clock, VAULT)
+        self._claim = Claiming(self.clock)
+        self._mark = Marking(self.clock)
+        self._renew = Renewing(self.clock, LEASE)
+        self._release = Releasing(self.clock)
+        self.seats = Sharing(self.clock)
 
     @property
     def now(self) -> int:

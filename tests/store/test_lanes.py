@@ -7,7 +7,7 @@ from sqlalchemy import func, select, text, update
 
 from postroom.domain.delivery import SECOND, TryAgain
 from postroom.store.queue.accept import Acceptance
-from postroom.store.queue.claim import Claim, Wanted, claimer
+from postroom.store.queue.claim import Claim, Claiming, Wanted
 from postroom.store.queue.lanes import LaneReport, report_lanes, waiting_in
 from postroom.store.queue.settle import Settlement, settle
 from postroom.store.schema import lane as lanes
@@ -244,7 +244,7 @@ async def test_nobody_waits_to_accept_into_a_lane_that_is_being_claimed_from(two
     lane = await room.lane("acme")
     await room.accept(lane)
     with other.database.writer.connect() as connection:
-        ((claim,),) = claimer(other.clock)(connection, [Wanted(200, LEASE, 200)])
+        ((claim,),) = Claiming(other.clock)(connection, [Wanted(200, LEASE, 200)])
         async with asyncio.timeout(5):
             await room.accept(lane)
         assert await room.claim() == []  # the lane is the other machine's just now

@@ -115,7 +115,7 @@ async def box(room: Room, tenant_id: int) -> list[str]:
 
 async def test_a_caught_mail_goes_to_the_tenant_that_sent_it(room: Room) -> None:
     first, second = await room.lanes(2)
-    keep = caught.keeper(VAULT)
+    keep = caught.Keeping(VAULT)
     sent = [await room.accept(each) for each in (first, second)]
     async with room.one_commit():
         kept = [room.database.fold(keep, mail(each)) for each in (*sent[::-1], None, new_id(NOW))]
@@ -126,7 +126,7 @@ async def test_a_caught_mail_goes_to_the_tenant_that_sent_it(room: Room) -> None
 
 async def test_a_caught_mail_is_shown_to_its_tenant_alone(room: Room) -> None:
     first, second = await room.lanes(2)
-    kept = await room.database.fold(caught.keeper(VAULT), mail(await room.accept(first)))
+    kept = await room.database.fold(caught.Keeping(VAULT), mail(await room.accept(first)))
     shown = await room.database.read(lambda c: caught.get(c, VAULT, first.tenant_id, kept))
     assert (shown.recipients, shown.subject) == (("one@good.example",), "Hello")
     assert shown.content is not None
@@ -140,8 +140,8 @@ async def test_the_sandbox_keeps_the_newest_of_each_tenant(room: Room, monkeypat
     monkeypatch.setattr(caught, "MOST_KEPT", 3)
     first, second = await room.lanes(2)
     ours = await room.accept(second)
-    kept = [await room.database.fold(caught.keeper(VAULT), mail(None, NOW + n * 1_000_000)) for n in range(5)]
-    theirs = await room.database.fold(caught.keeper(VAULT), mail(ours))
+    kept = [await room.database.fold(caught.Keeping(VAULT), mail(None, NOW + n * 1_000_000)) for n in range(5)]
+    theirs = await room.database.fold(caught.Keeping(VAULT), mail(ours))
 
     def prune(connection: Connection) -> int:
         return caught.prune(connection)

@@ -140,7 +140,7 @@ async def test_without_content_nothing_is_put_back(room: Room) -> None:
 async def test_the_sandbox_and_old_tests_of_settings_are_forgotten_too(room: Room) -> None:
     tenant = await room.tenant("acme")
     mail = NewCaught(room.now, "a@good.example", ("b@good.example",), "Hello", b"Subject: Hello\r\n\r\n")
-    await room.database.fold(caught.keeper(VAULT), mail)
+    await room.database.fold(caught.Keeping(VAULT), mail)
     job = await room.database.write(lambda c: trials.start(c, tenant.id, room.now))
     await room.database.write(lambda c: trials.end(c, job.id, Verdict(Stage.DOT, "", "")))
     in_sandbox, in_trials = (select(func.count()).select_from(each) for each in (caught_table, trial))

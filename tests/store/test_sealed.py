@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, select, text, update
 from postroom.domain.problems import Invalid, SecretLost
 from postroom.domain.secret import Secret
 from postroom.store import bodies, caught, profiles, sealed, sign_ins
-from postroom.store.queue.accept import accepter
+from postroom.store.queue.accept import Accepting
 from postroom.store.schema import body, revision, sign_in
 from postroom.store.vault import SEALED, Vault
 
@@ -78,7 +78,7 @@ async def with_secrets(room: Room, tenants: int, vault: Vault = VAULT) -> list[L
 
     await room.database.write(fill)
     ids = await asyncio.gather(*(room.accept(lane) for lane in lanes))
-    keeper = caught.keeper(vault)
+    keeper = caught.Keeping(vault)
     for each in ids:
         content = b"Message-ID: <%s@x>\r\n\r\n" % each.encode()
         mail = caught.NewCaught(NOW, "a@b.example", ("c@d.example",), "Hello", content)
@@ -214,7 +214,7 @@ async def test_a_made_up_place_to_go_on_is_refused(room: Room, after: str) -> No
 async def test_mail_that_comes_after_is_under_the_new_key(room: Room) -> None:
     lane = await room.lane("acme")
     vault = Vault(OLD)
-    room.take_in = accepter(room.clock, vault)
+    room.take_in = Accepting(room.clock, vault)
     await room.accept(lane)
     vault.use([NEW, OLD])
     await room.accept(lane)

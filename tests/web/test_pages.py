@@ -11,7 +11,7 @@ async def catch(house: House, subject: str) -> str:
         time.time_ns() // 1000, "a@b.example", ("c@d.example",), subject,
         f"Subject: {subject}\r\nFrom: a@b.example\r\n\r\nHello <script>alert(1)</script>\r\n".encode(),
     )  # fmt: skip
-    return await house.postroom.database.fold(caught.keeper(house.postroom.vault), mail)
+    return await house.postroom.database.fold(caught.Keeping(house.postroom.vault), mail)
 
 
 async def test_without_a_session_the_sandbox_asks_to_sign_in(house: House):

@@ -29,7 +29,7 @@ def a_mail(subject: str = "Report") -> bytes:
 
 async def catch(house: House, content: bytes, subject: str = "Report", to: str = "c@d.example") -> str:
     mail = caught.NewCaught(time.time_ns() // 1000, "a@b.example", (to,), subject, content)
-    return await house.postroom.database.fold(caught.keeper(house.postroom.vault), mail)
+    return await house.postroom.database.fold(caught.Keeping(house.postroom.vault), mail)
 
 
 async def test_each_view_shows_its_part(house: House):

@@ -28,16 +28,18 @@ from postroom.store.queue import breaker, manage
 from postroom.store.queue.accept import (
     Acceptance,
     Accepted,
+    Accepting,
     HandOver,
     IdempotencyKey,
     NewDelivery,
     NewMessage,
-    accepter,
 )  # fmt: skip
 from postroom.store.remembered import Remembered
 from postroom.store.vault import Vault
 
 LARGE = 100_000  # characters and octets from which composing leaves the event loop
+AT_A_STRETCH = 25  # messages of a list that are composed before everybody else has a turn
+MOST_IN_A_ROW = 100  # messages of a list that are composed before another list has a turn
 LONGEST_IDEMPOTENCY_KEY = 255
 
 Ready = tuple[StoredProfile, NewMessage]  # with the settings that it goes out by
@@ -67,9 +69,10 @@ class Mail:
         self._database = database
         self._vault = vault
         self._worker = worker
-        self._keep = accepter(database.now, vault)
+        self._keep = Accepting(database.now, vault)
         self.accepted = 0  # messages since the start, replays not counted
         self._clock = clock or (lambda: time.time_ns() // 1000)
+        self._composing = asyncio.Lock()
         self._profiles: Remembered[tuple[int, int | None], StoredProfile | None] = Remembered(self._look_up)
 
     def settings_changed(self) -> None:
@@ -87,7 +90,10 @@ class Mail:
         caller.require(Permission.MAIL_SEND)
         if self._database.space is not None:
             self._database.space.require()
-        ready = [await self._ready(caller, tenant, draft, n if as_list else None) for n, draft in enumerate(drafts)]
+        if as_list:
+            ready = await self._all_ready(caller, tenant, drafts)
+        else:
+            ready = [await self._ready(caller, tenant, drafts[0])]
         receipts = [_receipt(new) for _, new in ready]
         answer = json.dumps(receipts if as_list else receipts[0])
         key = _idempotency(tenant, idempotency_key, request, answer) if idempotency_key is not None else None
@@ -191,15 +197,27 @@ class Mail:
         except NotFound:
             raise Conflict("The message's profile was deleted, so it can't be sent again.") from None
 
-    async def _ready(self, caller: Caller, tenant: Tenant, draft: Draft, place: int | None) -> Ready:
-        try:
-            stored = await self._profile_of(tenant, draft)
-            now = self._clock()
-            if draft.size > LARGE:
-                return stored, await asyncio.to_thread(prepare, caller, stored, draft, now)
-            return stored, prepare(caller, stored, draft, now)
-        except Invalid as problem:
-            raise problem if place is None else problem.inside(f"[{place}]") from None
+    async def _all_ready(self, caller: Caller, tenant: Tenant, drafts: Sequence[Draft]) -> list[Ready]:
+        """One list after the other, so that the first is kept and on its way while the others are composed; the longer
+        ones in parts, so that a short one need not wait for all of them."""
+        ready: list[Ready] = []
+        for start in range(0, len(drafts), MOST_IN_A_ROW):
+            async with self._composing:
+                for n, draft in enumerate(drafts[start : start + MOST_IN_A_ROW], start):
+                    if n % AT_A_STRETCH == 0:
+                        await asyncio.sleep(0)
+                    try:
+                        ready.append(await self._ready(caller, tenant, draft))
+                    except Invalid as problem:
+                        raise problem.inside(f"[{n}]") from None
+        return ready
+
+    async def _ready(self, caller: Caller, tenant: Tenant, draft: Draft) -> Ready:
+        stored = await self._profile_of(tenant, draft)
+        now = self._clock()
+        if draft.size > LARGE:
+            return stored, await asyncio.to_thread(prepare, caller, stored, draft, now)
+        return stored, prepare(caller, stored, draft, now)
 
     async def _profile_of(self, tenant: Tenant, draft: Draft) -> StoredProfile:
         stored = await self._profiles.get((tenant.id, draft.profile))

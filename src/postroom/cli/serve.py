@@ -1,6 +1,5 @@
 """`postroom serve` and `postroom worker`."""
 
-import asyncio
 from typing import Annotated
 
 import typer
@@ -13,13 +12,13 @@ def serve(
     ctx: typer.Context, worker: Annotated[bool, typer.Option(help="Deliver mail in this process too.")] = True
 ) -> None:
     """Serve HTTP, deliver mail, and run the sandbox relay, until told to stop."""
-    asyncio.run(_serve(ctx.obj, with_worker=worker))
+    _serve(ctx.obj, with_worker=worker)
 
 
 def worker(ctx: typer.Context) -> None:
     """Deliver mail only (on PostgreSQL, beside `serve --no-worker` on other machines)."""
-    asyncio.run(_serve(ctx.obj, with_web=False))
+    _serve(ctx.obj, with_web=False)
 
 
-async def _serve(invocation: Invocation, *, with_web: bool = True, with_worker: bool = True) -> None:
-    await invocation.wiring.serve(config.load(), with_web=with_web, with_worker=with_worker)
+def _serve(invocation: Invocation, *, with_web: bool = True, with_worker: bool = True) -> None:
+    invocation.wiring.serve(config.load(), with_web=with_web, with_worker=with_worker)

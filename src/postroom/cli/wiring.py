@@ -1,6 +1,6 @@
 """What `app.py` gives the command line, which may not import it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -25,7 +25,7 @@ class Opened(Protocol):
 
 
 class Serve(Protocol):
-    def __call__(self, config: Config, *, with_web: bool = True, with_worker: bool = True) -> Awaitable[None]: ...
+    def __call__(self, config: Config, *, with_web: bool = True, with_worker: bool = True) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,14 @@ class Problem(Exception):
         super().__init__(message)
         self.message = message
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Whatever its class wants to be made with: another process may have found it."""
+        return _as_it_was, (type(self), self.args), self.__dict__
+
+
+def _as_it_was(kind: type[Problem], arguments: tuple[object, ...]) -> Problem:
+    return kind.__new__(kind, *arguments)
+
 
 class Invalid(Problem):
     """`field` can't be so. Nested fields are written as in JSON: `[3].to[0]`."""

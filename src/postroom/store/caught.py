@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,20 +42,22 @@ class CaughtRead:
 KIND = "caught"
 
 
-def keeper(vault: Vault) -> Callable[[Connection, Sequence[NewCaught]], list[str | Exception]]:
+@dataclass(frozen=True)
+class Keeping:
     """The batch that keeps mails, sealed. One that Postroom sent itself goes to its tenant's box, any other to the
     first tenant's."""
-    return lambda connection, mails: _keep(connection, vault, mails)
 
+    vault: Vault
 
-def _keep(connection: Connection, vault: Vault, mails: Sequence[NewCaught]) -> list[str | Exception]:
-    senders = [_message_id(mail.content) for mail in mails]
-    known = select(message.c.id, message.c.tenant_id).where(message.c.id.in_([each for each in senders if each]))
-    owners = {row.id: row.tenant_id for row in connection.execute(known)}
-    first = connection.execute(select(func.min(tenant.c.id))).scalar_one()
-    rows = [_row(vault, mail, owners.get(sender or "", first)) for mail, sender in zip(mails, senders, strict=True)]
-    connection.execute(insert(caught), rows)
-    return [str(row["id"]) for row in rows]
+    def __call__(self, connection: Connection, mails: Sequence[NewCaught]) -> list[str | Exception]:
+        senders = [_message_id(mail.content) for mail in mails]
+        known = select(message.c.id, message.c.tenant_id).where(message.c.id.in_([each for each in senders if each]))
+        owners = {row.id: row.tenant_id for row in connection.execute(known)}
+        first = connection.execute(select(func.min(tenant.c.id))).scalar_one()
+        of_each = zip(mails, senders, strict=True)
+        rows = [_row(self.vault, mail, owners.get(sender or "", first)) for mail, sender in of_each]
+        connection.execute(insert(caught), rows)
+        return [str(row["id"]) for row in rows]
 
 
 def page(

@@ -18,21 +18,32 @@ if TYPE_CHECKING:
     import psycopg  # a third of a second, which who has SQLite need not wait for
 
 READERS = 4
+LOOK_AGAIN = 0.01  # seconds
 CACHED_STATEMENTS = 1024  # per connection: there is one for each number of rows (rows.py)
 _MIGRATION_LOCK = 0x706F7374726F6F6D  # "postroom", for pg_advisory_lock
 
 
-def hold(data_dir: Path) -> IO[str]:
-    """Take the data directory for this process alone: SQLite has exactly one writing process, which also does every
-    checkpoint (its WAL-reset bug before 3.51.3 needs two). Raises Unavailable when it is taken."""
+def hold(data_dir: Path, patience: float = 0) -> IO[str]:
+    """Take the data directory for this process, and those that it forks, alone: SQLite has one writer at a time, who
+    also does the checkpoints (its WAL-reset bug before 3.51.3 needs two). Raises Unavailable when it is still taken
+    after `patience` seconds."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = (data_dir / "lock").open("w")
+    until = time.monotonic() + patience
+    while not _is_locked(handle):
+        if time.monotonic() >= until:
+            handle.close()
+            raise Unavailable(f"Another Postroom process is using the data directory {data_dir}.")
+        time.sleep(LOOK_AGAIN)
+    return handle
+
+
+def _is_locked(handle: IO[str]) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        handle.close()
-        raise Unavailable(f"Another Postroom process is using the data directory {data_dir}.") from None
-    return handle
+        return False
+    return True
 
 
 def migrate(engine: Engine) -> None:
@@ -76,6 +87,13 @@ def sqlite_engine(url: URL, begin: str, pool_size: int) -> Engine:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def writing_engine(url: URL) -> Engine:
+    """For the one who writes."""
+    if url.get_backend_name() == "sqlite":
+        return sqlite_engine(url, "BEGIN IMMEDIATE", pool_size=1)
+    return postgresql_engine(url)
 
 
 def postgresql_engine(url: URL) -> Engine:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from sqlalchemy.engine import URL
+
 from postroom import log
 from postroom.domain.problems import Unavailable
 
@@ -89,3 +91,8 @@ class Space:
         except OSError:  # no matter: it is tried again, and full is full
             with suppress(OSError):
                 self._ballast.unlink()
+
+
+def space_of(url: URL) -> Space | None:
+    """None for a database that is not on a disk of ours."""
+    return Space(Path(url.database or "").parent) if url.get_backend_name() == "sqlite" else None

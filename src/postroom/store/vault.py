@@ -45,6 +45,10 @@ class Vault:
         self._contents = lru_cache(maxsize=_TENANTS_AT_HAND)(self._cipher_for_contents)
         self.use(masters)
 
+    def __reduce__(self) -> tuple[type["Vault"], tuple[bytes, ...]]:
+        """For the process that writes: it seals with the keys as they are now, and is told when they change."""
+        return type(self), tuple(self._keys.values())
+
     @property
     def key_id(self) -> str:
         """Of the key that seals."""

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from postroom import log
 from postroom.web import headers, problems
+from postroom.web.gathered import Gathered
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -32,7 +33,7 @@ class PatientProtocol(HttpToolsProtocol):
     _stalled_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        super().connection_made(transport)
+        super().connection_made(Gathered(transport))  # type: ignore[arg-type]  # in all that matters it is one
         self._await("headers")
 
     def data_received(self, data: bytes) -> None:

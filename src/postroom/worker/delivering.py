@@ -31,7 +31,7 @@ from postroom.domain.problems import Problem, SecretLost
 from postroom.smtp.attempt import Answer, Attempt
 from postroom.store.database import Database
 from postroom.store.profiles import StoredProfile
-from postroom.store.queue.claim import Claim, Held, Kept, doubter, releaser
+from postroom.store.queue.claim import Claim, Held, Kept, Marking, Releasing
 from postroom.store.queue.lanes import report_lanes
 from postroom.store.queue.settle import Record, Settlement, settle
 from postroom.worker.hold import Hold, Parcel
@@ -68,8 +68,8 @@ class Delivering:
         self.idle = asyncio.Event()
         self.idle.set()
         self._in_hand: dict[tuple[str, str], Claim] = {}  # by id and lease: what was lost may be claimed anew
-        self._mark = doubter(database.now, lease)
-        self._release = releaser(database.now)
+        self._mark = Marking(database.now, lease)
+        self._release = Releasing(database.now)
 
     def __len__(self) -> int:
         return len(self._in_hand)

@@ -17,7 +17,7 @@ from postroom.store.database import Database
 from postroom.store.ids import new_id
 from postroom.store.profiles import StoredProfile, by_lanes
 from postroom.store.queue.accept import HandOver, NewMessage, with_ids
-from postroom.store.queue.claim import Claim, Wanted, claimer, renewer
+from postroom.store.queue.claim import Claim, Claiming, Renewing, Wanted
 from postroom.store.vault import Vault
 from postroom.worker.delivering import Delivering
 from postroom.worker.hold import MOST_OCTETS, SMALL, Hold, parcels_of, take_in
@@ -62,8 +62,8 @@ class Worker:
             database, self._lanes, self._hold, lease=self._lease, clock=clock, dice=dice, roomier=self._due.set,
             counts=counts or Counts(),
         )  # fmt: skip
-        self._claim = claimer(database.now)
-        self._renew = renewer(database.now, self._lease)
+        self._claim = Claiming(database.now)
+        self._renew = Renewing(database.now, self._lease)
         self.name = new_id(clock())  # the lease of what is handed over; every claim has one of its own
         self.seen_at: float | None = None  # when the loop last came round (monotonic), for health checks
 

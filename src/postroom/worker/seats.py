@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from postroom import log
 from postroom.store.database import Database
 from postroom.store.ids import new_id
-from postroom.store.queue.seats import Ask, give_up, seater
+from postroom.store.queue.seats import Ask, Sharing, give_up
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,7 +20,7 @@ class Seats:
         self._database = database
         self._lease = lease
         self._worker = new_id(now)
-        self._share = seater(database.now)
+        self._share = Sharing(database.now)
 
     def ask(self, lane: int, held: int, tell: Callable[[int], None]) -> None:
         """`tell` hears up to how many connections may be opened, those that are `held` included."""

@@ -1,6 +1,7 @@
 """Taking messages in: one durable commit for many callers, each of them once per idempotency key."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy import Connection, delete
@@ -80,12 +81,16 @@ class Accepted(NamedTuple):
     handed_over: bool = False
 
 
-def accepter(now: Clock, vault: Vault) -> Callable[[Connection, Sequence[Acceptance]], list[Accepted | Exception]]:
+@dataclass(frozen=True)
+class Accepting:
     """The batch that keeps messages with their deliveries and wakes their lanes; `now` is the database's clock,
     contents are sealed by `vault`. A used idempotency key gives its first answer, or Conflict when it came with another
     request."""
 
-    def accept(connection: Connection, acceptances: Sequence[Acceptance]) -> list[Accepted | Exception]:
+    now: Clock
+    vault: Vault
+
+    def __call__(self, connection: Connection, acceptances: Sequence[Acceptance]) -> list[Accepted | Exception]:
         results = _claim_keys(connection, acceptances)
         fresh = [n for n, result in enumerate(results) if result == _KEPT]
         in_force = _in_force(connection, [acceptances[n] for n in fresh])
@@ -94,10 +99,8 @@ def accepter(now: Clock, vault: Vault) -> Callable[[Connection, Sequence[Accepta
             if each.hand_over and (each.messages[0].lane, each.hand_over.revision) in in_force:
                 results[n] = _HANDED_OVER
         kept = [(acceptances[n], results[n] is _HANDED_OVER) for n in fresh]
-        _keep(connection, vault, kept, now(connection) if in_force else 0)
+        _keep(connection, self.vault, kept, self.now(connection) if in_force else 0)
         return results
-
-    return accept
 
 
 _KEPT = Accepted()
@@ -169,7 +172,7 @@ def _in_force(connection: Connection, acceptances: list[Acceptance]) -> set[tupl
 def _keep(connection: Connection, vault: Vault, fresh: list[tuple[Acceptance, bool]], now: int) -> None:
     messages = [each for acceptance, _ in fresh for each in acceptance.messages]
     insert_rows(connection, message, [_message_row(each) for each in messages])
-    # Sealed here, in the thread that every write goes through: what comes after a rotation is under the new key.
+    # Sealed here, where everything is written in turn: what comes after a rotation is under the new key.
     sealed = [(each.id, bodies.seal(vault, each.content, each.tenant_id, each.id)) for each in messages]
     insert_rows(connection, body, sealed)
     deliveries: list[tuple[object, ...]] = []

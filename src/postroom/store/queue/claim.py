@@ -57,15 +57,10 @@ class Claim(NamedTuple):
     lease: str
 
 
-def claimer(now: Clock) -> "Claiming":
-    """The claiming batch, by the database's clock."""
-    return Claiming(now)
-
-
 @dataclass(frozen=True)
 class Claiming:
-    """Takes only what nobody else has locked, so it never waits; and comes last in its transaction, so that nobody
-    waits for what it has locked while the rest of that transaction waits for them."""
+    """The batch that claims. Takes only what nobody else has locked, so it never waits; and comes last in its
+    transaction, so that nobody waits for what it has locked while the rest of that transaction waits for them."""
 
     now: Clock
     comes_last: ClassVar[bool] = True
@@ -192,7 +187,7 @@ def _opened(vault: Vault, each: str, tenant_id: int, sender: str, sealed: bytes,
 
 
 class Held(NamedTuple):
-    """Claims under one lease and through one lane, for `doubter`, `renewer` and `releaser`."""
+    """Claims under one lease and through one lane, for `Marking`, `Renewing` and `Releasing`."""
 
     lease: str
     ids: tuple[str, ...]
@@ -223,35 +218,42 @@ JOIN queue ON queue.id = held.id AND queue.lease = held.lease
 """
 
 
-def doubter(now: Clock, lease: int = 3 * SPARE_LEASE) -> Callable[[Connection, Sequence[Held]], list[bool | Exception]]:
+@dataclass(frozen=True)
+class Marking:
     """The batch that marks claims as in doubt, before their final dot. True when all of them are still ours, with lease
     to spare; else the dot must not be sent."""
-    spare = min(SPARE_LEASE, lease // 3)
 
-    def mark(connection: Connection, marks: Sequence[Held]) -> list[bool | Exception]:
-        ours = set(run(connection, _MARK, one_by_one(marks), after=(now(connection) + spare,)))
+    now: Clock
+    lease: int = 3 * SPARE_LEASE
+
+    def __call__(self, connection: Connection, marks: Sequence[Held]) -> list[bool | Exception]:
+        spare = min(SPARE_LEASE, self.lease // 3)
+        ours = set(run(connection, _MARK, one_by_one(marks), after=(self.now(connection) + spare,)))
         return [all((each, mark.lease) in ours for each in mark.ids) for mark in marks]
 
-    return mark
 
+@dataclass(frozen=True)
+class Renewing:
+    """The batch that keeps claims for another `lease` (microseconds)."""
 
-def renewer(now: Clock, lease: int) -> Callable[[Connection, Sequence[Held]], list[Exception | None]]:
-    """The batch that keeps claims for another lease (microseconds)."""
+    now: Clock
+    lease: int
 
-    def renew(connection: Connection, held: Sequence[Held]) -> list[Exception | None]:
-        until = now(connection) + lease
+    def __call__(self, connection: Connection, held: Sequence[Held]) -> list[Exception | None]:
+        until = self.now(connection) + self.lease
         renewed = run(connection, _RENEW, [(*each, until) for each in one_by_one(held)])
         keep_probes(connection, {lease for (lease,) in renewed}, until)
         return [None] * len(held)
 
-    return renew
 
-
-def releaser(now: Clock) -> Callable[[Connection, Sequence[Held]], list[Exception | None]]:
+@dataclass(frozen=True)
+class Releasing:
     """The batch that gives claims back untried, at no cost to them."""
 
-    def release(connection: Connection, held: Sequence[Held]) -> list[Exception | None]:
-        at = now(connection)
+    now: Clock
+
+    def __call__(self, connection: Connection, held: Sequence[Held]) -> list[Exception | None]:
+        at = self.now(connection)
         ours = still_ours(connection, one_by_one(held))
         run(connection, _RELEASE, [(*each, at) for each in ours])
         wake_by(connection, ((lane_id, at) for lane_id in ours.values()))
@@ -259,8 +261,6 @@ def releaser(now: Clock) -> Callable[[Connection, Sequence[Held]], list[Exceptio
         refund(connection, [(through[each], each[1]) for each in ours])
         end_probes(connection, [(lane_id, lease) for (_, lease), lane_id in ours.items()])
         return [None] * len(held)
-
-    return release
 
 
 def still_ours(connection: Connection, holds: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:

@@ -25,16 +25,17 @@ class Ask:
     lease: int
 
 
-def seater(now: Clock) -> Callable[[Connection, Sequence[Ask]], list[int | Exception]]:
+@dataclass(frozen=True)
+class Sharing:
     """The batch that shares connections out: up to how many each may open. Who has more open already keeps them until
     they close by themselves, and nobody else gets those meanwhile."""
 
-    def share(connection: Connection, asks: Sequence[Ask]) -> list[int | Exception]:
-        order = sorted(range(len(asks)), key=lambda n: asks[n].lane)  # so that nobody waits crosswise
-        given = {n: _share(connection, asks[n], now(connection)) for n in order}
-        return [given[n] for n in range(len(asks))]
+    now: Clock
 
-    return share
+    def __call__(self, connection: Connection, asks: Sequence[Ask]) -> list[int | Exception]:
+        order = sorted(range(len(asks)), key=lambda n: asks[n].lane)  # so that nobody waits crosswise
+        given = {n: _share(connection, asks[n], self.now(connection)) for n in order}
+        return [given[n] for n in range(len(asks))]
 
 
 def _share(connection: Connection, ask: Ask, now: int) -> int:
