@@ -1,6 +1,7 @@
 """Fairness, rest and waking: a lane that has something due is never forgotten, and none stands in another's way."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 from sqlalchemy import func, select, text, update
@@ -11,7 +12,7 @@ from postroom.store.queue.claim import Claim, Claiming, Wanted
 from postroom.store.queue.lanes import LaneReport, report_lanes, waiting_in
 from postroom.store.queue.settle import Settlement, settle
 from postroom.store.schema import lane as lanes
-from postroom.store.schema import wake
+from postroom.store.schema import queue, wake
 
 from .room import LEASE, Lane, Room, ids
 
@@ -40,6 +41,21 @@ async def test_a_newcomer_is_served_within_two_batches_among_many_busy_lanes(roo
     newcomer = await room.lane("newcomer")
     await room.accept(newcomer)
     assert of(await room.claim() + await room.claim(), newcomer)
+
+
+async def test_nobody_gets_more_by_coming_again_and_again_with_one_mail(room: Room) -> None:
+    *busy, drip = await room.lanes(45)
+    await asyncio.gather(*(room.accept_many(each, 50) for each in busy))
+    counts = Counter[int]()
+    for _ in range(60):
+        if not await room.count(select(func.count()).select_from(queue).where(queue.c.lane == drip.id)):
+            await room.accept(drip)
+        claims = await room.claim(20)
+        counts.update(each.lane for each in claims)
+        await room.sent(*claims)
+    fair = sum(counts.values()) / 45
+    assert fair - 2 <= counts[drip.id] <= fair + 6
+    assert min(counts[each.id] for each in busy) >= fair - 2
 
 
 async def test_lanes_that_wait_share_alike(room: Room) -> None:
