@@ -88,6 +88,11 @@ def stopped() -> None:
     _log.info("stopped")
 
 
+def writing_process_ended(pid: int) -> None:
+    """The process that writes to the database has ended (killed, or out of memory): the server stops; start it again."""
+    _log.error("writing_process_ended", pid=pid)
+
+
 def recovered(deliveries: int) -> None:
     """Deliveries that a process held when it died are due again."""
     _log.warning("recovered", deliveries=deliveries, meaning="a worker died holding them; they are due again")

@@ -73,6 +73,8 @@ async def _run(postroom: Postroom, listener: socket.socket | None, writing: Writ
     postroom.streams.end()
     postroom.worker.stop()
     is_widowed = writing.ended.is_set()
+    if is_widowed:
+        log.writing_process_ended(writing.pid)
     for task in (chore, stopped, widowed):
         task.cancel()
     await asyncio.gather(*parts)
