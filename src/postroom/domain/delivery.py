@@ -7,6 +7,7 @@ Reply classes: RFC 5321 4.2.1 and `research/security-reliability.md` section 3.2
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from postroom.domain.message import OnDoubt
 
@@ -67,8 +68,7 @@ class Scope(StrEnum):
     PROFILE = "profile"  # the settings are wrong: wait for an administrator; costs the message no attempt
 
 
-@dataclass(frozen=True, slots=True)
-class RelayReply:
+class RelayReply(NamedTuple):
     """What the relay answered, cleaned for logs and pages: printable ASCII, at most 512 characters."""
 
     code: int
@@ -119,15 +119,13 @@ class InDoubt:
 Outcome = Sent | Deferred | Refused | InDoubt
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(NamedTuple):
     """The delivery is over: `state` is final or HELD."""
 
     state: State
 
 
-@dataclass(frozen=True, slots=True)
-class TryAgain:
+class TryAgain(NamedTuple):
     """At `at`. `counts` says whether this attempt is held against the message."""
 
     at: int
@@ -135,6 +133,7 @@ class TryAgain:
 
 
 Decision = Finish | TryAgain
+_IS_SENT = Finish(State.SENT)
 
 
 def decide(
@@ -147,7 +146,7 @@ def decide(
     """
     match outcome:
         case Sent():
-            return Finish(State.SENT)
+            return _IS_SENT
         case Refused():
             return Finish(State.REFUSED)
         case InDoubt() if on_doubt is OnDoubt.HOLD:

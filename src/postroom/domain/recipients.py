@@ -62,6 +62,10 @@ class RecipientFilter:
             raise Invalid(field, "The filter has an empty pattern: remove the comma that has nothing beside it.")
         return cls(tuple(Pattern.parse(item.strip(), field) for item in items))
 
+    @property
+    def allows_everyone(self) -> bool:
+        return not self.patterns
+
     def allows(self, address: Address) -> bool:
         return not self.patterns or any(pattern.matches(address) for pattern in self.patterns)
 

@@ -46,7 +46,8 @@ def without_attempt(claim: Claim, now: int, own: StoredProfile, through: StoredP
 
 
 def _allows(stored: StoredProfile, claim: Claim) -> bool:
-    return recipient_filter(stored.settings.recipient_filter).allows(Address.parse(claim.recipient))
+    wanted = recipient_filter(stored.settings.recipient_filter)
+    return wanted.allows_everyone or wanted.allows(Address.parse(claim.recipient))
 
 
 def is_kept_back(own: StoredProfile | None, through: StoredProfile | None) -> bool:
