@@ -89,7 +89,7 @@ def stopped() -> None:
 
 
 def writing_process_ended(pid: int) -> None:
-    """The process that writes to the database has ended (killed, or out of memory): the server stops; start it again."""
+    """The process that writes to the database has ended (killed, or no memory): the server stops; start it again."""
     _log.error("writing_process_ended", pid=pid)
 
 
