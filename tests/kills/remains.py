@@ -24,7 +24,7 @@ _LEASED = "SELECT count(*) FROM queue WHERE lease IS NOT NULL"
 _WAITING = "SELECT count(*) FROM queue"
 _WHATEVER = ("SELECT * FROM queue LIMIT 5", "SELECT * FROM lane", "SELECT * FROM wake LIMIT 5")
 _HELD = (
-    "SELECT message_id, max(CASE WHEN note LIKE '%death of the worker%' THEN 1 ELSE 0 END) FROM delivery"
+    "SELECT message_id, max(CASE WHEN note LIKE '%the worker died%' THEN 1 ELSE 0 END) FROM delivery"
     " WHERE state = 'held' GROUP BY message_id"
 )
 _OTHERS = (
