@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from postroom.domain.delivery import Outcome
+from postroom.domain.delivery import Outcome, Scope, Stage
 from postroom.domain.message import Envelope
 from postroom.smtp.failure import Failure
 from postroom.smtp.transaction import Transaction
@@ -14,6 +14,7 @@ from postroom.smtp.transcript import Transcript, joined
 
 Answer = Callable[[bool | Exception], None]
 BeforeDot = Callable[[Answer], None]  # is asked for leave, and calls back with it, at once or later
+GOOD_FOR = 10.0  # seconds: leave for the final dot is old after that, and asked for anew
 
 MOST_TRIES = 10  # connections, of which all but the last were warm and closed before the relay had answered anything
 
@@ -50,16 +51,18 @@ class Attempt(NamedTuple):
 class Job:
     """A message on its way through the pool. Its future is the only thing that a caller sees.
 
-    `before_dot` is asked once for every connection that it is tried on: again only after a warm connection turned out
-    to be closed.
+    `before_dot` is asked for leave when DATA has been written, or before (`early`), while others are on the connections
+    that it waits for; again after a warm connection turned out to be closed, or when leave has grown old.
     """
 
     __slots__ = (
+        "_asked_at",
+        "_then",
         "before_dot",
         "content",
+        "early",
         "envelope",
         "future",
-        "is_asked",
         "permit",
         "started",
         "transaction",
@@ -67,14 +70,17 @@ class Job:
     )
 
     def __init__(
-        self, envelope: Envelope, content: bytes, before_dot: BeforeDot, future: asyncio.Future[Attempt]
-    ) -> None:
+        self, envelope: Envelope, content: bytes, before_dot: BeforeDot, future: asyncio.Future[Attempt], *,
+        early: bool = False,
+    ) -> None:  # fmt: skip
         self.envelope = envelope
         self.content = content
         self.before_dot = before_dot
         self.future = future
-        self.is_asked = False  # whether leave for the final dot was asked
-        self.permit: bool | None = None  # the answer
+        self.early = early
+        self.permit: bool | None = None  # whether the final dot may be written, once that is known
+        self._asked_at: float | None = None  # when that was asked, if it was
+        self._then: Callable[[], None] | None = None  # who waits for the answer
         self.transaction = Transaction(envelope, content)
         self.started = time.monotonic()
         self.tries = 0
@@ -98,21 +104,42 @@ class Job:
     def begin_again(self) -> None:
         """As if it had never been tried."""
         self.transaction = Transaction(self.envelope, self.content)
-        self.is_asked, self.permit = False, None
+        self._asked_at = self.permit = self._then = None
 
-    def ask_for_permit(self, then: Callable[[], None]) -> None:
-        """Ask whether the final dot may be written; `then` is called when that is known. Only a True is a yes."""
-        self.is_asked = True
-        answer = partial(self._permitted, self.transaction, then)
+    @property
+    def is_asked(self) -> bool:
+        """Whether leave for the final dot was asked for."""
+        return self._asked_at is not None
+
+    def ask_for_permit(self) -> None:
+        """Ask whether the final dot may be written. Only a True is a yes."""
+        self._asked_at = time.monotonic()
+        answer = partial(self._permitted, self._asked_at, self.transaction)
         try:
             self.before_dot(answer)
         except Exception as error:
             answer(error)
 
-    def _permitted(self, transaction: Transaction, then: Callable[[], None], answer: bool | Exception) -> None:
-        if transaction is self.transaction and self.permit is None:  # else it was meant for another connection
+    def tell_when_permitted(self, then: Callable[[], None]) -> None:
+        """`then` is called when an answer comes from now on."""
+        self._then = then
+
+    def has_old_permit(self, good_for: float) -> bool:
+        """Whether it was given so long ago that it may not hold any more; then it is asked for anew."""
+        if self.permit is not True or self._asked_at is None or time.monotonic() - self._asked_at <= good_for:
+            return False
+        self.permit, then = None, self._then
+        self._then = None  # who asks here needs no call for an answer that comes at once
+        self.ask_for_permit()
+        self._then = then
+        return self.permit is None
+
+    def _permitted(self, asked_at: float, transaction: Transaction, answer: bool | Exception) -> None:
+        # Else it was meant for another connection, or is too late: it has been asked for anew.
+        if transaction is self.transaction and asked_at == self._asked_at and self.permit is None:
             self.permit = answer is True
-            then()
+            if self._then is not None:
+                self._then()
 
     @property
     def is_granted(self) -> bool:
@@ -131,3 +158,8 @@ class Job:
         transaction = self.transaction
         record = Record(opening, transaction.transcript)
         self.future.set_result(Attempt(transaction.outcomes, record, relay, tls, started_at, seconds))
+
+
+def lease_lost() -> Failure:
+    what = "The message was not ours to send any more, so the final dot was not written."
+    return Failure("lease.lost", what, Stage.DATA, Scope.MESSAGE)

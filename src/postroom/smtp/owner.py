@@ -17,6 +17,10 @@ class Owner(Protocol):
         """The connection was closed before the relay had answered any of it: not an attempt."""
 
     @property
+    def permit_holds(self) -> float:
+        """For so many seconds, from when it was asked for, leave for the final dot may be relied on."""
+
+    @property
     def reads_ahead(self) -> bool:
         """Whether the next message's commands may go out before the final dot is answered."""
 

@@ -11,7 +11,7 @@ from collections import deque
 from postroom.domain.delivery import Scope, Stage
 from postroom.domain.limits import MOST_CONNECTIONS
 from postroom.domain.message import Envelope
-from postroom.smtp.attempt import Attempt, BeforeDot, Job
+from postroom.smtp.attempt import GOOD_FOR, Attempt, BeforeDot, Job, lease_lost
 from postroom.smtp.failure import Failure
 from postroom.smtp.route import Route
 from postroom.smtp.session import Session
@@ -29,11 +29,13 @@ class Pool:
         most_connections: int = MOST_CONNECTIONS,
         messages_per_connection: int = 100,
         idle_seconds: float = 30,
+        permit_holds: float = GOOD_FOR,
     ) -> None:
         self._route = route
         self.most_connections = most_connections
         self._messages_per_connection = messages_per_connection
         self._idle_seconds = idle_seconds
+        self.permit_holds = permit_holds
         self._waiting: deque[Job] = deque()
         self._sessions: set[Session] = set()
         self._resting: set[Session] = set()  # have had nothing to do when they last looked
@@ -44,20 +46,25 @@ class Pool:
         self.reads_ahead = True  # until the relay has shown that it can't
         self._no_more_until = 0.0  # the relay takes no more connections than stand
 
-    def send(self, envelope: Envelope, content: bytes, before_dot: BeforeDot) -> asyncio.Future[Attempt]:
+    def send(
+        self, envelope: Envelope, content: bytes, before_dot: BeforeDot, *, early: bool = False
+    ) -> asyncio.Future[Attempt]:
         """Hand a message in. The future has the attempt; it never fails for anything that a relay does.
 
         `before_dot` is called when DATA has been written, with what to call, in this event loop, when it is known
-        whether the final dot may be: anything but True, and an exception, is a no. It is asked again only when a warm
-        connection turned out to be closed and the message goes over a new one.
+        whether the final dot may be: anything but True, and an exception, is a no. `early`: already when it is among
+        the next that the connections will carry, so that none of them has to wait for the answer. It is asked again
+        when a warm connection turned out to be closed and the message goes over a new one, or when the answer is older
+        than `permit_holds` seconds.
         """
         future: asyncio.Future[Attempt] = self._loop.create_future()
-        job = Job(envelope, content, before_dot, future)
+        job = Job(envelope, content, before_dot, future, early=early)
         if self._closed:
             self._fail(job, _closed())
         else:
             self._waiting.append(job)
             self._serve()
+            self._ask_ahead()
         return future
 
     async def close(self) -> None:
@@ -105,7 +112,10 @@ class Pool:
     def next_job(self) -> Job | None:
         while self._waiting:
             job = self._waiting.popleft()
-            if job.is_wanted:
+            if job.permit is False:
+                self._fail(job, lease_lost())
+            elif job.is_wanted:
+                self._ask_ahead()
                 return job
         return None
 
@@ -131,6 +141,15 @@ class Pool:
         self._resting.discard(session)
         self._changed.set()
         self._serve()
+
+    def _ask_ahead(self) -> None:
+        """Of what waits, as many as there are connections are asked for early: here the last of them, as those before
+        it have been."""
+        place = len(self._sessions) - 1
+        if 0 <= place < len(self._waiting):
+            job = self._waiting[place]
+            if job.early and not job.is_asked:
+                job.ask_for_permit()
 
     # Connections.
 

@@ -10,7 +10,7 @@ import time
 from postroom.domain.delivery import Scope, Stage
 from postroom.smtp import tls
 from postroom.smtp.alarm import Alarm
-from postroom.smtp.attempt import Job
+from postroom.smtp.attempt import Job, lease_lost
 from postroom.smtp.capabilities import Capabilities
 from postroom.smtp.connect import Tell, connect, to_nobody
 from postroom.smtp.dialogue import Dialogue
@@ -192,6 +192,7 @@ class Session:
         transaction = job.begin(time.monotonic() if self.used else max(self._opened_at, job.started))
         self.used += 1
         self._jobs[transaction] = job
+        job.tell_when_permitted(self._permitted)
         self.messages.begin(transaction)
 
     def _rest(self) -> None:
@@ -211,7 +212,7 @@ class Session:
         for job in self._jobs.values():
             if not job.is_asked and job.transaction.asked_for_data:
                 # The commit that stands before the final dot overlaps the round trip that waits for the 354.
-                job.ask_for_permit(self._permitted)
+                job.ask_for_permit()
         if self._moved or self._replies != self.messages.replies:
             self._replies = self.messages.replies
             self._moved = False
@@ -237,12 +238,12 @@ class Session:
             self._write(self._body[:CHUNK])
             self._body = self._body[CHUNK:]
         job = self._jobs[transaction]
-        if self._line.is_full or job.permit is None:
+        if self._line.is_full or job.permit is None or job.has_old_permit(self._owner.permit_holds):
             return  # resume_writing or the permit comes back here
         if job.is_granted:
             self._write_last(self._body)
         else:
-            self.messages.give_up(_lease_lost())
+            self.messages.give_up(lease_lost())
         self._body = None
 
     def _write_last(self, rest: memoryview) -> None:
@@ -315,8 +316,3 @@ class Session:
         woken, self._woken = self._woken, None
         if woken is not None and not woken.done():
             woken.set_result(None)
-
-
-def _lease_lost() -> Failure:
-    what = "The message was not ours to send any more, so the final dot was not written."
-    return Failure("lease.lost", what, Stage.DATA, Scope.MESSAGE)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from postroom.smtp.attempt import Job
+from postroom.smtp.attempt import GOOD_FOR, Job
 from postroom.smtp.connect import Tell, to_nobody
 from postroom.smtp.route import Route
 from postroom.smtp.session import Session
@@ -41,6 +41,7 @@ class _Visitor:
     def take_back(self, job: Job) -> None: ...
 
     reads_ahead = False
+    permit_holds = GOOD_FOR
 
     def was_cut_short(self) -> None: ...
 

@@ -23,10 +23,11 @@ from postroom.domain.delivery import (
     Refused,
     Sent,
     State,
+    TryAgain,
     decide,
     waits_for_the_lane,
 )  # fmt: skip
-from postroom.domain.message import Envelope
+from postroom.domain.message import Envelope, OnDoubt
 from postroom.domain.problems import Problem, SecretLost
 from postroom.smtp.attempt import Answer, Attempt
 from postroom.store.database import Database
@@ -126,7 +127,9 @@ class Delivering:
     def _attempt(self, parcel: Parcel, stored: StoredProfile, lane: Lane, kept: Kept) -> None:
         sender, content, reports = kept
         envelope = Envelope(sender, tuple([claim.recipient for claim in parcel]), reports, parcel[0].message_id)
-        sent = lane.pool.send(envelope, content, partial(self._may_send, _held(parcel)))
+        # What is to be held when in doubt is marked as late as can be: somebody would have to look after each.
+        early = parcel[0].on_doubt is OnDoubt.RETRY
+        sent = lane.pool.send(envelope, content, partial(self._may_send, _held(parcel)), early=early)
         sent.add_done_callback(partial(self._attempted, parcel, stored))
 
     def _without_settled(self, parcel: Parcel, own: StoredProfile, stored: StoredProfile) -> Parcel:
@@ -154,7 +157,7 @@ class Delivering:
             attempt = failed_by_us(parcel, self._clock())
         with self._letting_go(parcel):
             if all(_is_untouched(outcome) for outcome in attempt.outcomes.values()):
-                self.give_back(parcel)
+                self._put_back(parcel)
             else:
                 self._settle(parcel, stored, attempt)
 
@@ -172,6 +175,10 @@ class Delivering:
             self._counts.attempts[record.outcome, record.stage, record.code] += 1
             log.attempted(claim.id, record.outcome, record.code, attempt.relay, claim.attempt)
             self._write(Settlement(claim, decision, record.message, now, record))
+
+    def _put_back(self, parcel: Parcel) -> None:
+        """Not tried, though it may have been marked: it is in doubt no more than before."""
+        self._settle_untried(parcel, TryAgain(self._clock(), counts=False), "It waits for its turn.")
 
     def _settle_untried(self, claims: Iterable[Claim], decision: Decision, note: str) -> None:
         for claim in claims:

@@ -9,6 +9,7 @@ from postroom import log
 from postroom.domain.breaker import AFTER_PROBE, FULL_PACE, PROBE, next_pace, rest, widened
 from postroom.domain.delivery import SECOND, Deferred, Scope
 from postroom.domain.limits import MOST_CONNECTIONS
+from postroom.smtp.attempt import GOOD_FOR
 from postroom.smtp.pool import Pool
 from postroom.smtp.route import Route
 from postroom.store.profiles import StoredProfile
@@ -54,10 +55,13 @@ class Lane:
 
 
 class Lanes:
-    """Without `seats` this worker may have all connections of each lane."""
+    """Without `seats` this worker may have all connections of each lane. `permit_holds`: as for a `Pool`."""
 
-    def __init__(self, route_of: Callable[[StoredProfile], Route], seats: Seats | None = None) -> None:
+    def __init__(
+        self, route_of: Callable[[StoredProfile], Route], seats: Seats | None = None, permit_holds: float = GOOD_FOR
+    ) -> None:
         self._route_of = route_of
+        self._permit_holds = permit_holds
         self._seats = seats
         self._lanes: dict[int, Lane] = {}
         self._in_hand: dict[int, int] = {}
@@ -138,7 +142,7 @@ class Lanes:
         """The lane with a pool for the revision in force. Raises Problem when its settings can't be used."""
         lane = self._lanes.get(stored.lane)
         if lane is None or lane.revision != stored.revision:
-            pool = Pool(self._route_of(stored), most_connections=0)
+            pool = Pool(self._route_of(stored), most_connections=0, permit_holds=self._permit_holds)
             if lane is not None:
                 self._retire(lane.pool)
             lane = Lane(pool, stored.revision)

@@ -17,7 +17,7 @@ from postroom.store.database import Database
 from postroom.store.ids import new_id
 from postroom.store.profiles import StoredProfile, by_lanes
 from postroom.store.queue.accept import HandOver, NewMessage, with_ids
-from postroom.store.queue.claim import Claim, Claiming, Renewing, Wanted
+from postroom.store.queue.claim import Claim, Claiming, Renewing, Wanted, spare_lease
 from postroom.store.vault import Vault
 from postroom.worker.delivering import Delivering
 from postroom.worker.hold import MOST_OCTETS, SMALL, Hold, parcels_of, take_in
@@ -53,7 +53,8 @@ class Worker:
         self._vault = vault
         self._lease = int(lease * SECOND)
         # SQLite has one process, whose all the connections are.
-        self._lanes = Lanes(route_of, None if database.is_sqlite else Seats(database, self._lease, clock()))
+        seats = None if database.is_sqlite else Seats(database, self._lease, clock())
+        self._lanes = Lanes(route_of, seats, permit_holds=spare_lease(self._lease) / SECOND)
         self._hold = Hold(most_octets)
         self._due = asyncio.Event()
         self._stopping = asyncio.Event()

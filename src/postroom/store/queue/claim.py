@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, ClassVar, NamedTuple
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Integer, Row, bindparam, select, update
 
 from postroom.domain.delivery import CRASH_IN_DOUBT, SECOND
 from postroom.domain.message import OnDoubt, Reports
@@ -97,12 +97,19 @@ def _claim(connection: Connection, wanted: Wanted, now: int) -> list[Claim]:
 def _least_served(
     connection: Connection, most: int, full: list[int], only: frozenset[int] | None
 ) -> dict[int, Row[Any]]:
-    ready = select(lane).where(lane.c.ready).order_by(lane.c.vt).limit(most)
-    if full:
-        ready = ready.where(lane.c.id.not_in(sorted(full)))
-    if only is not None:
-        ready = ready.where(lane.c.id.in_(sorted(only)))
-    return {row.id: row for row in connection.execute(ready.with_for_update(skip_locked=True))}
+    which: dict[str, object] = {"most": most, "full": sorted(full)}
+    if only is None:
+        found = connection.execute(_LEAST_SERVED, which)
+    else:
+        found = connection.execute(_LEAST_SERVED_OF, which | {"only": sorted(only)})
+    return {row.id: row for row in found}
+
+
+# Put together once (lanes.py).
+_NOT_FULL = select(lane).where(lane.c.ready, lane.c.id.not_in(bindparam("full", expanding=True)))
+_LEAST_SERVED = _NOT_FULL.order_by(lane.c.vt).limit(bindparam("most", type_=Integer)).with_for_update(skip_locked=True)
+_LEAST_SERVED_OF = _LEAST_SERVED.where(lane.c.id.in_(bindparam("only", expanding=True)))
+_CHARGE = update(lane).where(lane.c.id == bindparam("the_lane")).values(vt=bindparam("the_vt"))
 
 
 # Written out per lane: each arm is one short range scan, on both databases (PostgreSQL turned a joined LIMIT into a
@@ -153,9 +160,8 @@ def _claimed(
 
 
 def _charge(connection: Connection, served: Mapping[int, int]) -> None:
-    charge = update(lane).where(lane.c.id == bindparam("the_lane")).values(vt=bindparam("the_vt"))
     if served:
-        connection.execute(charge, [{"the_lane": each, "the_vt": vt} for each, vt in served.items()])
+        connection.execute(_CHARGE, [{"the_lane": each, "the_vt": vt} for each, vt in served.items()])
 
 
 def sizes(connection: Connection, message_ids: Iterable[str]) -> dict[str, int]:
@@ -218,6 +224,11 @@ JOIN queue ON queue.id = held.id AND queue.lease = held.lease
 """
 
 
+def spare_lease(lease: int) -> int:
+    """How much of a lease is left at least when leave for a final dot is given, and so for how long that holds."""
+    return min(SPARE_LEASE, lease // 3)
+
+
 @dataclass(frozen=True)
 class Marking:
     """The batch that marks claims as in doubt, before their final dot. True when all of them are still ours, with lease
@@ -227,8 +238,8 @@ class Marking:
     lease: int = 3 * SPARE_LEASE
 
     def __call__(self, connection: Connection, marks: Sequence[Held]) -> list[bool | Exception]:
-        spare = min(SPARE_LEASE, self.lease // 3)
-        ours = set(run(connection, _MARK, one_by_one(marks), after=(self.now(connection) + spare,)))
+        until = self.now(connection) + spare_lease(self.lease)
+        ours = set(run(connection, _MARK, one_by_one(marks), after=(until,)))
         return [all((each, mark.lease) in ours for each in mark.ids) for mark in marks]
 
 

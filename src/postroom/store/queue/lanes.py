@@ -11,11 +11,14 @@ early can put the lane to sleep over it. Only claiming takes from the inbox, und
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
+    BindParameter,
     ColumnElement,
     Connection,
-    Select,
+    Update,
     and_,
     bindparam,
     delete,
@@ -45,22 +48,23 @@ def wake_up(connection: Connection, now: int) -> None:
     keeps its wake-ups for later."""
     asked = _take_asked(connection)
     if asked:
-        wanted = _free(lane.c.id.in_(sorted(asked))).add_columns(lane.c.failover, lane.c.rests_until)
-        rows = connection.execute(wanted).all()
+        rows = connection.execute(_FREE, {"lanes": sorted(asked)}).all()
         free = {row.id for row in rows}
         resting = (row for row in rows if row.failover is not None and (row.rests_until or 0) > now)
         wake_by(connection, [(row.failover, asked[row.id]) for row in resting])  # seen by the next claim
         wake_by(connection, ((each, at) for each, at in asked.items() if each not in free))
-        _make_ready(connection, lane.c.id.in_([each for each in sorted(free) if asked[each] <= now]), now)
-        _look_later(connection, {each: asked[each] for each in sorted(free) if asked[each] > now})
-    _make_ready(connection, lane.c.id.in_(_free((lane.c.wake_at <= now) & ~lane.c.ready & _rested(now))), now)
+        due = [each for each in sorted(free) if asked[each] <= now]
+        if due:
+            connection.execute(_MAKE_READY, {"now": now, "lanes": due})
+        later = [{"the_lane": each, "the_time": asked[each]} for each in sorted(free) if asked[each] > now]
+        if later:
+            connection.execute(_LOOK_LATER, later)
+    connection.execute(_MAKE_READY_IN_TIME, {"now": now})
 
 
 def _take_asked(connection: Connection) -> dict[int, int]:
     """Empty the inbox: per lane, when it is to be looked at."""
-    oldest = select(wake.c.id).order_by(wake.c.id).limit(MOST_WAKES).with_for_update(skip_locked=True).cte("oldest")
-    taken = delete(wake).where(wake.c.id.in_(select(oldest.c.id))).returning(wake.c.lane, wake.c.at)
-    return _earliest((row.lane, row.at) for row in connection.execute(taken))
+    return _earliest((row.lane, row.at) for row in connection.execute(_TAKE_ASKED))
 
 
 def _earliest(wakes: Iterable[tuple[int, int]]) -> dict[int, int]:
@@ -70,12 +74,10 @@ def _earliest(wakes: Iterable[tuple[int, int]]) -> dict[int, int]:
     return earliest
 
 
-def _free(which: ColumnElement[bool]) -> Select[int]:
-    """The lanes that nobody else works on just now, locked for this transaction."""
-    return select(lane.c.id).where(which).with_for_update(skip_locked=True)
+# Statements of every claim are put together once: to do so for each would take longer than the database does.
 
 
-def _rested(now: int) -> ColumnElement[bool]:
+def _rested(now: ColumnElement[int]) -> ColumnElement[bool]:
     """Whether nothing keeps it: neither its relay nor a limit nor a person."""
     kept_until = (func.coalesce(each, 0) for each in (lane.c.rests_until, lane.c.spent_until))
     return and_(*(until <= now for until in kept_until), lane.c.paused_at.is_(None))
@@ -88,25 +90,34 @@ def _level() -> ColumnElement[int]:
     return func.coalesce(select(func.min(other.c.vt)).where(other.c.ready).scalar_subquery(), 0)
 
 
-def _make_ready(connection: Connection, which: ColumnElement[bool], now: int) -> None:
-    sleeping = which & ~lane.c.ready & _rested(now)
-    connection.execute(update(lane).where(sleeping).values(ready=True, vt=_level(), wake_at=None))
+def _making_ready(which: ColumnElement[bool], now: ColumnElement[int]) -> Update:
+    return update(lane).where(which, ~lane.c.ready, _rested(now)).values(ready=True, vt=_level(), wake_at=None)
 
 
-def _look_later(connection: Connection, wakes: dict[int, int]) -> None:
-    if wakes:
-        at: ColumnElement[int] = bindparam("the_time")
-        later = update(lane).where(
-            lane.c.id == bindparam("the_lane"), or_(lane.c.wake_at.is_(None), lane.c.wake_at > at)
-        )
-        connection.execute(later.values(wake_at=at), [{"the_lane": each, "the_time": at} for each, at in wakes.items()])
+_NOW: ColumnElement[int] = bindparam("now", type_=BigInteger)
+_AT: ColumnElement[int] = bindparam("the_time", type_=BigInteger)
+_LANES: BindParameter[Any] = bindparam("lanes", expanding=True)
+_OLDEST = select(wake.c.id).order_by(wake.c.id).limit(MOST_WAKES).with_for_update(skip_locked=True).cte("oldest")
+_TAKE_ASKED = delete(wake).where(wake.c.id.in_(select(_OLDEST.c.id))).returning(wake.c.lane, wake.c.at)
+# What nobody else works on just now, locked for this transaction.
+_FREE = select(lane.c.id, lane.c.failover, lane.c.rests_until).where(lane.c.id.in_(_LANES))
+_FREE = _FREE.with_for_update(skip_locked=True)
+_IN_TIME = select(lane.c.id).where(lane.c.wake_at <= _NOW, ~lane.c.ready, _rested(_NOW))
+_MAKE_READY = _making_ready(lane.c.id.in_(_LANES), _NOW)
+_MAKE_READY_IN_TIME = _making_ready(lane.c.id.in_(_IN_TIME.with_for_update(skip_locked=True)), _NOW)
+_LOOK_LATER = (
+    update(lane)
+    .where(lane.c.id == bindparam("the_lane"), or_(lane.c.wake_at.is_(None), lane.c.wake_at > _AT))
+    .values(wake_at=_AT)
+)
+_FIRST_DUE = select(func.min(queue.c.due_at)).where(queue.c.lane == lane.c.id).scalar_subquery()
+_SLEEP = update(lane).where(lane.c.id.in_(_LANES)).values(ready=False, wake_at=_FIRST_DUE)
 
 
 def sleep(connection: Connection, lanes: list[int]) -> None:
     """These lanes (their rows locked) have nothing due: look again when the first row is, or when someone asks."""
     if lanes:
-        first = select(func.min(queue.c.due_at)).where(queue.c.lane == lane.c.id).scalar_subquery()
-        connection.execute(update(lane).where(lane.c.id.in_(lanes)).values(ready=False, wake_at=first))
+        connection.execute(_SLEEP, {"lanes": lanes})
 
 
 @dataclass(frozen=True, slots=True)
