@@ -188,3 +188,48 @@ async def test_a_lease_that_is_nearly_over_at_the_dot_costs_no_attempt_and_no_wa
             await until(lambda: worker.in_flight == 0, "settling")
     found = (await house.client.get("/v1/messages", headers=house.admin)).json()["messages"]
     assert [(each["state"], each["deliveries"][0]["attempts"]) for each in found] == [("sent", 1)]
+
+
+async def marked(house: House) -> set[str]:
+    """The subjects of what is in doubt."""
+    query = text("SELECT subject FROM queue JOIN message ON message.id = queue.message_id WHERE in_doubt")
+    return await house.postroom.database.read(lambda connection: set(connection.execute(query).scalars()))
+
+
+@pytest.mark.parametrize(("first", "early"), [("held", set()), ("usual", {"usual"})])
+async def test_what_waits_for_a_connection_is_in_doubt_early_but_not_what_is_to_be_held_then(
+    house: House, first: str, early: set[str]
+):
+    """And no more when it is put back: it never began."""
+    may_end = asyncio.Event()
+
+    async def thinks(visit: Visit) -> None:
+        await may_end.wait()
+        await visit.say(b"250 ok\r\n")
+
+    async def hand_in_one(subject: str, on_doubt: str) -> None:
+        body = {"to": ["r@d.example"], "subject": subject, "text": "x", "on_doubt": on_doubt}
+        answer = await house.client.post("/v1/messages", json=body, headers=house.admin)
+        assert answer.status_code == 202, answer.text
+
+    async with open_relay(Mood({"dot": thinks}, offers=())) as relay:
+        await point_to(house, relay)
+        saved = await house.client.patch("/v1/profiles/1", json={"most_connections": 1}, headers=house.admin)
+        assert saved.status_code == 200, saved.text
+        await hand_in(house)
+        async with at_work(house) as worker:
+            await until(lambda: relay.said["body"] == 1, "the first mail")
+            for subject in ("held", "usual") if first == "held" else ("usual", "held"):
+                await hand_in_one(subject, "hold" if subject == "held" else "retry")
+            await until(lambda: worker.in_flight == 3, "claiming both")
+            await run(house, "SELECT 1")  # what was asked for before is done
+            assert await marked(house) == {"0", *early}
+            paused = await house.client.post("/v1/profiles/1/pause", headers=house.admin)
+            assert paused.status_code == 200, paused.text
+            worker.settings_changed()
+            await until(lambda: worker.in_flight == 1, "putting back")
+            assert await marked(house) == {"0"}
+            found = (await house.client.get("/v1/messages", headers=house.admin)).json()["messages"]
+            attempts = {each["subject"]: each["deliveries"][0]["attempts"] for each in found}
+            assert (attempts["held"], attempts["usual"]) == (0, 0)
+            may_end.set()
