@@ -5,6 +5,7 @@ ends when the server's end of the pair closes, however that came about; what had
 server itself has to write, it asks for its turn: there is one writer at a time (`engine.hold` says why).
 """
 
+import copyreg
 import gc
 import os
 import pickle
@@ -19,14 +20,31 @@ from typing import Any, NoReturn
 
 from sqlalchemy import make_url
 
+from postroom.domain.delivery import Finish, RelayReply, TryAgain
 from postroom.store.engine import hold, writing_engine
 from postroom.store.frames import Frames, Word, frame
+from postroom.store.queue.accept import Acceptance, Accepted, HandOver, IdempotencyKey, NewDelivery, NewMessage
+from postroom.store.queue.claim import Claim, Held
+from postroom.store.queue.settle import Record, Settlement
 from postroom.store.space import space_of
 from postroom.store.writer import MOST_PER_COMMIT, Batch, Job, Writer
 from postroom.store.writing import Writing
 
 _AT_ONCE = 256 * 1024  # octets read in one go
+# Told of every mail, and by their fields alone in half the time that pickling takes to find these out.
+_TOLD_OFTEN = (
+    Acceptance, Accepted, NewMessage, NewDelivery, HandOver, IdempotencyKey, Claim, Held, Settlement, Record,
+    RelayReply, Finish, TryAgain,
+)  # fmt: skip
 LAST_WORDS = 5.0  # seconds that the writing process of a server that was killed may take
+
+
+def _by_fields(value: tuple[object, ...]) -> tuple[type, tuple[object, ...]]:
+    return type(value), tuple(value)
+
+
+for _each in _TOLD_OFTEN:
+    copyreg.pickle(_each, _by_fields)
 
 
 def fork(url: str, data_dir: Path, *, listener: socket.socket | None = None) -> Writing:

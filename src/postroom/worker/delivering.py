@@ -5,8 +5,7 @@ sleeps on a relay: a slow one holds its own lane's window, nobody else's.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -96,33 +95,38 @@ class Delivering:
         kept: Kept | SecretLost | None,
     ) -> None:
         """Settle what needs no attempt; try the rest. `stored` is the profile that it goes through, `own` its own."""
-        with self._letting_go(parcel):
+        try:
             if own is None or stored is None or kept is None:
                 self._settle_untried(parcel, Finish(State.HELD), "Its profile or its content is no longer there.")
-                return
-            if isinstance(kept, SecretLost):  # not the profile's trouble, and never sent without
+            elif isinstance(kept, SecretLost):  # not the profile's trouble, and never sent without
                 log.content_lost(parcel[0].message_id)
                 self._settle_untried(parcel, Finish(State.HELD), kept.message)
-                return
-            self._hold.take(parcel, kept[1])
-            left = self._without_settled(parcel, own, stored)
-            if not left:
-                return
-            try:
-                lane = self._lanes.open(stored)
-            except Problem as problem:  # the settings can't be used: the secret can't be opened, say
-                self._settle(left, stored, unusable(problem, left, self._clock()))
             else:
-                self._attempt(left, stored, lane, kept)
+                self._hold.take(parcel, kept[1])
+                self._try(self._without_settled(parcel, own, stored), stored, kept)
+        except Exception as bug:
+            self._let_go_after_mistake(parcel, bug)
 
     def attempt(self, parcel: Parcel, stored: StoredProfile, kept: Kept) -> None:
         """Try what has just been accepted: there is nothing to consider."""
-        with self._letting_go(parcel):
+        try:
             lane = self._lanes.at_hand(stored)
             if lane is None:
                 self.give_back(parcel)
             else:
                 self._attempt(parcel, stored, lane, kept)
+        except Exception as bug:
+            self._let_go_after_mistake(parcel, bug)
+
+    def _try(self, left: Parcel, stored: StoredProfile, kept: Kept) -> None:
+        if not left:
+            return
+        try:
+            lane = self._lanes.open(stored)
+        except Problem as problem:  # the settings can't be used: the secret can't be opened, say
+            self._settle(left, stored, unusable(problem, left, self._clock()))
+        else:
+            self._attempt(left, stored, lane, kept)
 
     def _attempt(self, parcel: Parcel, stored: StoredProfile, lane: Lane, kept: Kept) -> None:
         sender, content, reports = kept
@@ -155,11 +159,13 @@ class Delivering:
         except Exception as bug:  # ours, not the relay's: it must not stop the others
             log.worker_failed(bug)
             attempt = failed_by_us(parcel, self._clock())
-        with self._letting_go(parcel):
+        try:
             if all(_is_untouched(outcome) for outcome in attempt.outcomes.values()):
                 self._put_back(parcel)
             else:
                 self._settle(parcel, stored, attempt)
+        except Exception as bug:
+            self._let_go_after_mistake(parcel, bug)
 
     def _settle(self, parcel: Parcel, stored: StoredProfile, attempt: Attempt) -> None:
         now = self._clock()
@@ -223,15 +229,11 @@ class Delivering:
         if not self._in_hand:
             self.idle.set()
 
-    @contextmanager
-    def _letting_go(self, parcel: Parcel) -> Iterator[None]:
+    def _let_go_after_mistake(self, parcel: Parcel, bug: Exception) -> None:
         """A mistake of ours with one parcel keeps neither it nor the others: it is due again when its lease ends."""
-        try:
-            yield
-        except Exception as bug:
-            for claim in parcel:
-                self._let_go(claim)
-            log.worker_failed(bug)
+        for claim in parcel:
+            self._let_go(claim)
+        log.worker_failed(bug)
 
 
 def _if_it_failed_so_be_it(_written: Exception | None) -> None:
