@@ -214,6 +214,25 @@ async def test_without_a_sender_anywhere_the_from_field_is_asked_for(house: Hous
     assert (await send(house, MAIL | {"from": "a@b.example"})).status_code == 202
 
 
+async def test_in_a_long_list_too_the_mail_is_named_that_cannot_be_so(house: House):
+    await house.client.patch("/v1/profiles/default", json={"sender_address": None}, headers=house.admin)
+    mails = [MAIL | {"from": "a@b.example"}] * 230 + [MAIL] + [MAIL | {"from": "a@b.example"}] * 69
+    answer = await send(house, mails)
+    assert (answer.status_code, answer.json()["field"]) == (400, "[230].from")
+    assert await stored(house) == []
+
+
+async def test_a_short_list_need_not_wait_for_all_of_a_long_one(house: House):
+    ended: list[int] = []
+
+    async def hand_in(count: int) -> None:
+        assert (await send(house, [MAIL] * count)).status_code == 202
+        ended.append(count)
+
+    await asyncio.gather(hand_in(500), hand_in(500), hand_in(2))
+    assert ended[0] == 2
+
+
 async def test_messages_are_found_by_state_recipient_and_page(house: House):
     await filter_to(house, "*@email.com")
     for n in range(5):
