@@ -35,24 +35,35 @@ def _sync_time(home: Path) -> float:
     return statistics.median(took)
 
 
-def cpu(pid: int, *, with_children: bool = False) -> float:
-    """Seconds of processor time so far; with those of its descendants, alive or gone."""
-    total, family = 0.0, {pid}
-    stats = {}
+def family(pid: int) -> dict[int, list[str]]:
+    """A process and its descendants that live, with what proc(5) says of each in `stat` behind its name."""
+    stats, found = {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             stats[int(stat.parent.name)] = stat.read_text().rpartition(")")[2].split()
     for number in sorted(stats):  # a parent is older than its children
-        fields = stats[number]
-        if number == pid or (with_children and int(fields[1]) in family):
-            family.add(number)
-            total += sum(map(int, fields[11:15] if with_children else fields[11:13]))
-    return total / _TICK
+        if number == pid or int(stats[number][1]) in found:
+            found[number] = stats[number]
+    return found
+
+
+def cpu(pid: int, *, with_children: bool = False) -> float:
+    """Seconds of processor time so far; with those of its descendants, alive or gone."""
+    those = [each for number, each in family(pid).items() if with_children or number == pid]
+    return sum(sum(map(int, each[11:15] if with_children else each[11:13])) for each in those) / _TICK
 
 
 def resident(pid: int) -> int:
-    """Octets of memory that a process has to itself or shares, now."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """Octets of memory that a process and its descendants have now; what several share counts once (proc(5), Pss)."""
+    return sum(_share(each) for each in family(pid))
+
+
+def _share(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def free_port() -> int:

@@ -3,7 +3,7 @@
     python bench/memory.py [--waiting 100000] [--full] [--seconds 20] [--json]
 
 The queue is filled before it is started (`--full`: a million), so what is seen is what keeping and delivering cost, not
-taking in. SQLite; resident memory of the process, looked at ten times a second.
+taking in. SQLite; memory of its two processes, what they share counted once, looked at ten times a second.
 """
 
 import argparse
