@@ -93,6 +93,11 @@ def writing_process_ended(pid: int) -> None:
     _log.error("writing_process_ended", pid=pid)
 
 
+def writing_process_failed(error: BaseException) -> None:
+    """The process that writes to the database ends because of a mistake of ours; the server stops, too."""
+    _log.error("writing_process_failed", error=type(error).__name__, exc_info=error)
+
+
 def recovered(deliveries: int) -> None:
     """Deliveries that a process held when it died are due again."""
     _log.warning("recovered", deliveries=deliveries, meaning="a worker died holding them; they are due again")

@@ -55,12 +55,11 @@ async def test_as_many_as_there_are_connections_are_asked_for_while_they_wait():
         await until(lambda: relay.said["body"] == 2)  # both connections are busy
         waiting = [pool.send(ENVELOPE, CONTENT, asked.by(n), early=True) for n in range(5)]
         late = pool.send(ENVELOPE, CONTENT, asked.by(9))
-        assert asked.numbers == [1]  # the second; the first is asked for when its turn comes
+        assert asked.numbers == [0, 1]
         may_go_on.set()
-        for count in range(2, 7):
-            asked.answers[count - 2](True)
-            await until(lambda count=count: len(asked.numbers) >= count)
-        asked.answers[-1](True)
+        for count in range(6):
+            await until(lambda count=count: len(asked.answers) > count)
+            asked.answers[count](True)
         attempts = await asyncio.gather(*first, *waiting, late)
         assert [outcome(each) for each in attempts] == ["sent"] * 8
         assert sorted(asked.numbers) == [0, 1, 2, 3, 4, 9]
@@ -133,4 +132,25 @@ async def test_an_answer_that_comes_after_it_was_asked_for_anew_is_not_taken_for
         assert relay.mails == []
         asked.answers[1](True)
         assert outcome(await sent) == "sent"
+        await pool.close()
+
+
+async def test_what_is_handed_back_is_not_asked_for_any_more():
+    asked, may_go_on = Asked(), asyncio.Event()
+
+    async def thinks(visit: moods.Visit) -> bytes:
+        await may_go_on.wait()
+        await visit.say(b"250 ok\r\n")
+        return b"250 ok\r\n"
+
+    async with open_relay(Mood({"dot": thinks}, offers=())) as relay:
+        pool = Pool(route_to(relay), most_connections=1)
+        first = pool.send(ENVELOPE, CONTENT, yes)
+        await until(lambda: relay.said["body"] == 1)
+        waiting = [pool.send(ENVELOPE, CONTENT, asked.by(n), early=True) for n in range(5)]
+        pool.hand_back()
+        assert {outcome(each) for each in await asyncio.gather(*waiting)} == {"pool.closed"}
+        assert asked.numbers == [0]
+        may_go_on.set()
+        assert outcome(await first) == "sent"
         await pool.close()

@@ -7,6 +7,7 @@ that can't be reached is asked once: that one failure answers everything that wa
 import asyncio
 import time
 from collections import deque
+from collections.abc import Iterator
 
 from postroom.domain.delivery import Scope, Stage
 from postroom.domain.limits import MOST_CONNECTIONS
@@ -64,7 +65,7 @@ class Pool:
         else:
             self._waiting.append(job)
             self._serve()
-            self._ask_ahead()
+            self._ask_ahead(len(self._waiting) - 1)
         return future
 
     async def close(self) -> None:
@@ -115,7 +116,7 @@ class Pool:
             if job.permit is False:
                 self._fail(job, lease_lost())
             elif job.is_wanted:
-                self._ask_ahead()
+                self._ask_ahead(len(self._sessions) - 1)
                 return job
         return None
 
@@ -142,11 +143,10 @@ class Pool:
         self._changed.set()
         self._serve()
 
-    def _ask_ahead(self) -> None:
-        """Of what waits, as many as there are connections are asked for early: here the last of them, as those before
-        it have been."""
-        place = len(self._sessions) - 1
-        if 0 <= place < len(self._waiting):
+    def _ask_ahead(self, place: int) -> None:
+        """Of what waits, as many as there are connections are asked for early: here the one that has come to this
+        place, from 0."""
+        if 0 <= place < min(len(self._sessions), len(self._waiting)):
             job = self._waiting[place]
             if job.early and not job.is_asked:
                 job.ask_for_permit()
@@ -180,6 +180,8 @@ class Pool:
         if failure is None:
             self._sessions.add(session)
             session.work()
+            for place in range(len(self._sessions)):
+                self._ask_ahead(place)
         elif self._sessions:
             # Others stand and go on with what waits: the relay takes no more of us for now (H32).
             # Whoever rejects a login is not asked again soon: it may lock the account (H25).
@@ -192,14 +194,20 @@ class Pool:
         self._opening.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             # A mistake of ours. Nobody may wait for ever because of it.
-            while (job := self.next_job()) is not None:
+            for job in self._all_waiting():
                 job.future.set_exception(error)
         self._changed.set()
         self._serve()
 
     def _answer_all_waiting(self, failure: Failure, session: Session | None = None) -> None:
-        while (job := self.next_job()) is not None:
+        for job in self._all_waiting():
             self._fail(job, failure, session)
+
+    def _all_waiting(self) -> Iterator[Job]:
+        while self._waiting:
+            job = self._waiting.popleft()
+            if job.is_wanted:
+                yield job
 
     def _fail(self, job: Job, failure: Failure, session: Session | None = None) -> None:
         if session is None:

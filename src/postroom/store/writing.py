@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import IO, Any
 
@@ -58,9 +58,10 @@ class Writing:
             return
         number = self._batches.get(batch)
         if number is None:
-            number = self._batches[batch] = len(self._batches)
-            self._said[number] = pickle.dumps(batch)
-            self._say(frame(Word.BATCH, (number, batch)))
+            number = len(self._batches)
+            said, data = pickle.dumps(batch), frame(Word.BATCH, (number, batch))
+            self._batches[batch], self._said[number] = number, said
+            self._say(data)
         if not self._unsaid:
             self._loop.call_soon(self._say_jobs)
         self._unsaid.append((number, item, done))
@@ -84,7 +85,8 @@ class Writing:
             self._say_jobs()
             self._say(frame(Word.END))
             await self.ended.wait()
-        await self._loop.run_in_executor(None, partial(os.waitpid, self.pid, 0))
+        with suppress(ChildProcessError):  # whoever started us may have had the system forget children
+            await self._loop.run_in_executor(None, partial(os.waitpid, self.pid, 0))
         if self._held:
             self._held.close()
 
@@ -93,19 +95,22 @@ class Writing:
     def _say_jobs(self) -> None:
         """All that was asked for in this turn of the event loop."""
         asked, self._unsaid = self._unsaid, []
+        if not asked:
+            return
         try:
-            self._say_all(asked)
+            data = _told(asked)
         except Exception:  # one of them can't be sent: a mistake of ours, which is that one's alone
             for each in asked:
                 try:
-                    self._say_all([each])
+                    data = _told([each])
                 except Exception as bug:
                     self._tell(each[2], bug)
+                else:
+                    self._say_all([each], data)
+        else:
+            self._say_all(asked, data)
 
-    def _say_all(self, asked: list[tuple[int, Any, Done]]) -> None:
-        if not asked:
-            return
-        data = frame(Word.JOBS, [(number, item) for number, item, _ in asked])
+    def _say_all(self, asked: list[tuple[int, Any, Done]], data: bytes) -> None:
         if self.ended.is_set():
             for _, _, done in asked:
                 self._tell(done, _gone())
@@ -135,23 +140,25 @@ class Writing:
     def _say(self, data: bytes) -> None:
         if self.ended.is_set():
             return
-        waits = bool(self._out)
-        self._out += data
-        if not waits:
-            self._write()
-
-    def _write(self) -> None:
-        try:
-            sent = self._channel.send(self._out)
-        except BlockingIOError:
-            sent = 0
-        except ConnectionError:  # reading says so, too
-            sent = len(self._out)
-        del self._out[:sent]
         if self._out:
-            self._loop.add_writer(self._channel, self._write)
-        else:
+            self._out += data
+        elif (sent := self._sent(data)) < len(data):
+            self._out += memoryview(data)[sent:]
+            self._loop.add_writer(self._channel, self._say_more)
+
+    def _say_more(self) -> None:
+        del self._out[: self._sent(self._out)]
+        if not self._out:
             self._loop.remove_writer(self._channel)
+
+    def _sent(self, data: bytes | bytearray) -> int:
+        """How much of it the system took."""
+        try:
+            return self._channel.send(data)
+        except ConnectionError:  # reading says so, too
+            return len(data)
+        except OSError:  # no room just now
+            return 0
 
     # --- what is heard
 
@@ -195,6 +202,10 @@ class Writing:
             done(result)
         except Exception as bug:  # of who asked: the others must hear all the same
             self._loop.call_exception_handler({"message": "a result was not taken", "exception": bug})
+
+
+def _told(asked: list[tuple[int, Any, Done]]) -> bytes:
+    return frame(Word.JOBS, [(number, item) for number, item, _ in asked])
 
 
 class _Turn:

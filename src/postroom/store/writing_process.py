@@ -11,7 +11,6 @@ import os
 import pickle
 import signal
 import socket
-import sys
 import traceback
 from collections import deque
 from contextlib import suppress
@@ -20,7 +19,9 @@ from typing import Any, NoReturn
 
 from sqlalchemy import make_url
 
+from postroom import log
 from postroom.domain.delivery import Finish, RelayReply, TryAgain
+from postroom.domain.problems import Problem
 from postroom.store.engine import hold, writing_engine
 from postroom.store.frames import Frames, Word, frame
 from postroom.store.queue.accept import Acceptance, Accepted, HandOver, IdempotencyKey, NewDelivery, NewMessage
@@ -55,27 +56,27 @@ def fork(url: str, data_dir: Path, *, listener: socket.socket | None = None) -> 
     gc.freeze()  # both look through what there is now no more, so that they go on sharing it
     pid = os.fork()
     if not pid:
-        ours.close()
-        if listener is not None:
-            listener.close()
-        _be(theirs, url)
+        _be(theirs, url, ours, listener)
     theirs.close()
     return Writing(ours, pid, held)
 
 
-def _be(channel: socket.socket, url: str) -> NoReturn:
-    """The process itself, until its end."""
+def _be(channel: socket.socket, url: str, *not_ours: socket.socket | None) -> NoReturn:
+    """The process itself, until its end. Nothing of it may come out above: there is the server's code."""
     code = 1
     try:
+        for each in not_ours:
+            if each is not None:
+                each.close()
         for number in (signal.SIGINT, signal.SIGTERM):  # they reach a whole group; ours is to finish what is asked for
             signal.signal(number, signal.SIG_IGN)
         parsed = make_url(url)
         _Scribe(channel, Writer(writing_engine(parsed), space_of(parsed))).write_until_alone()
         code = 0
-    except BaseException:  # nobody is above us here
-        traceback.print_exc()
+    except BaseException as bug:
+        with suppress(Exception):
+            log.writing_process_failed(bug)
     finally:
-        sys.stderr.flush()
         os._exit(code)
 
 
@@ -155,6 +156,8 @@ def _sendable(result: Any) -> Any:
     """An exception as it is, if it can be taken apart and put together again; else what it says."""
     if not isinstance(result, BaseException):
         return result
+    if not isinstance(result, Problem):  # a mistake of ours, which somebody will want to find
+        result.add_note("".join(traceback.format_tb(result.__traceback__)))
     try:
         pickle.loads(pickle.dumps(result))  # noqa: S301  our own
     except Exception:

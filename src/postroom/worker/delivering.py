@@ -22,7 +22,6 @@ from postroom.domain.delivery import (
     Refused,
     Sent,
     State,
-    TryAgain,
     decide,
     waits_for_the_lane,
 )  # fmt: skip
@@ -161,7 +160,7 @@ class Delivering:
             attempt = failed_by_us(parcel, self._clock())
         try:
             if all(_is_untouched(outcome) for outcome in attempt.outcomes.values()):
-                self._put_back(parcel)
+                self.give_back(parcel)
             else:
                 self._settle(parcel, stored, attempt)
         except Exception as bug:
@@ -181,10 +180,6 @@ class Delivering:
             self._counts.attempts[record.outcome, record.stage, record.code] += 1
             log.attempted(claim.id, record.outcome, record.code, attempt.relay, claim.attempt)
             self._write(Settlement(claim, decision, record.message, now, record))
-
-    def _put_back(self, parcel: Parcel) -> None:
-        """Not tried, though it may have been marked: it is in doubt no more than before."""
-        self._settle_untried(parcel, TryAgain(self._clock(), counts=False), "It waits for its turn.")
 
     def _settle_untried(self, claims: Iterable[Claim], decision: Decision, note: str) -> None:
         for claim in claims:
@@ -264,4 +259,5 @@ def _record(outcome: Outcome, attempt: Attempt, stored: StoredProfile) -> Record
 
 
 def _held(parcel: Parcel) -> Held:
-    return Held(parcel[0].lease, tuple([claim.id for claim in parcel]), parcel[0].through)
+    in_doubt = tuple([claim.id for claim in parcel if claim.in_doubt])
+    return Held(parcel[0].lease, tuple([claim.id for claim in parcel]), parcel[0].through, in_doubt)

@@ -197,7 +197,8 @@ class Held(NamedTuple):
 
     lease: str
     ids: tuple[str, ...]
-    through: int = 0  # for `release`: whose allowance they were taken from
+    through: int = 0  # for `Releasing`: whose allowance they were taken from
+    in_doubt: tuple[str, ...] = ()  # for `Releasing`: which of them were so when they were claimed
 
 
 # Each is for what is still under its lease. SQLite looks `held` up in `queue` by its index on `id`, one after another.
@@ -213,8 +214,11 @@ UPDATE queue SET due_at = CAST(held.until AS BIGINT) FROM held WHERE queue.id = 
 RETURNING queue.lease
 """
 _RELEASE = """
-WITH held (id, lease, due_at) AS (VALUES {rows})
-UPDATE queue SET due_at = CAST(held.due_at AS BIGINT), lease = NULL, attempt = attempt - 1 FROM held
+WITH held (id, lease, due_at, doubt) AS (VALUES {rows})
+UPDATE queue
+SET due_at = CAST(held.due_at AS BIGINT), lease = NULL, attempt = attempt - 1,
+    in_doubt = CAST(held.doubt AS INTEGER) = 1
+FROM held
 WHERE queue.id = held.id AND queue.lease = held.lease
 """
 _STILL_OURS = """
@@ -266,7 +270,8 @@ class Releasing:
     def __call__(self, connection: Connection, held: Sequence[Held]) -> list[Exception | None]:
         at = self.now(connection)
         ours = still_ours(connection, one_by_one(held))
-        run(connection, _RELEASE, [(*each, at) for each in ours])
+        doubts = {(each, one.lease) for one in held for each in one.in_doubt}
+        run(connection, _RELEASE, [(*each, at, int(each in doubts)) for each in ours])
         wake_by(connection, ((lane_id, at) for lane_id in ours.values()))
         through = {(each, one.lease): one.through for one in held for each in one.ids}
         refund(connection, [(through[each], each[1]) for each in ours])
