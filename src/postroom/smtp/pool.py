@@ -17,6 +17,7 @@ from postroom.smtp.failure import Failure
 from postroom.smtp.route import Route
 from postroom.smtp.session import Session
 
+AHEAD = 3  # for each connection: so many messages go out while a commit is waited for
 REJECTED = 1600.0  # seconds without another connection where the relay rejected the settings
 
 
@@ -54,7 +55,7 @@ class Pool:
 
         `before_dot` is called when DATA has been written, with what to call, in this event loop, when it is known
         whether the final dot may be: anything but True, and an exception, is a no. `early`: already when it is among
-        the next that the connections will carry, so that none of them has to wait for the answer. It is asked again
+        the next few that the connections will carry, so that none of them waits for the answer. It is asked again
         when a warm connection turned out to be closed and the message goes over a new one, or when the answer is older
         than `permit_holds` seconds.
         """
@@ -116,7 +117,7 @@ class Pool:
             if job.permit is False:
                 self._fail(job, lease_lost())
             elif job.is_wanted:
-                self._ask_ahead(len(self._sessions) - 1)
+                self._ask_ahead(self._most_ahead - 1)
                 return job
         return None
 
@@ -144,12 +145,15 @@ class Pool:
         self._serve()
 
     def _ask_ahead(self, place: int) -> None:
-        """Of what waits, as many as there are connections are asked for early: here the one that has come to this
-        place, from 0."""
-        if 0 <= place < min(len(self._sessions), len(self._waiting)):
+        """The first of what waits are asked for early: here the one that has come to this place, from 0."""
+        if 0 <= place < min(self._most_ahead, len(self._waiting)):
             job = self._waiting[place]
             if job.early and not job.is_asked:
                 job.ask_for_permit()
+
+    @property
+    def _most_ahead(self) -> int:
+        return AHEAD * len(self._sessions)
 
     # Connections.
 
@@ -180,7 +184,7 @@ class Pool:
         if failure is None:
             self._sessions.add(session)
             session.work()
-            for place in range(len(self._sessions)):
+            for place in range(self._most_ahead):
                 self._ask_ahead(place)
         elif self._sessions:
             # Others stand and go on with what waits: the relay takes no more of us for now (H32).
