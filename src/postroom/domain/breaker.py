@@ -6,7 +6,7 @@ at once as have gone through since, so that a relay that is back is not run over
 
 from postroom.domain.delivery import JITTER, SECOND, Scope
 
-FULL_PACE = 400  # deliveries in one worker's hands for one lane
+FULL_PACE = 512  # deliveries in one worker's hands for one lane
 PROBE = 1
 AFTER_PROBE = 2
 
