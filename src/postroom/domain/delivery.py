@@ -18,7 +18,7 @@ GREYLIST_WAIT = 300  # seconds: sooner, a relay that greylists counts from the s
 LONGEST_WAIT = 4 * 3600
 JITTER = 0.25
 # A worker may die of a message. Before it does so for ever, the message is held; that the worker died with its final
-# dot due (or nearly: `Pool` asks ahead) says more about a message than that it died with this one among hundreds in hand.
+# dot due, or nearly (`Pool` asks ahead), says more about a message than that it died with this one among hundreds.
 MOST_CRASHES = 12
 CRASH_IN_DOUBT = 4
 TOO_MANY = "recipient.too_many"  # in one transaction, says the relay (452 4.5.3)
