@@ -5,6 +5,7 @@ import os
 import re
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,11 +45,16 @@ def test_the_first_mail_arrives_in_the_sandbox(tmp_path: Path):
             lambda: server.client.get("/v1/sandbox/messages").json()["messages"], what="the mail in the sandbox"
         )
         assert [(each["subject"], each["recipients"]) for each in caught] == [("Hello", ["ann@email.com"])]
-        shown = server.client.get(f"/v1/messages/{message}").json()
-        assert [(each["recipient"], each["state"]) for each in shown["deliveries"]] == [
+
+        def shown() -> Any:
+            return server.client.get(f"/v1/messages/{message}").json()["deliveries"]
+
+        # It may arrive a moment before it is written down that it has.
+        deliveries = eventually(lambda: [each for each in [shown()] if each[0]["tries"]], what="its settlement")[0]
+        assert [(each["recipient"], each["state"]) for each in deliveries] == [
             ("ann@email.com", "sent"), ("bob@other.example", "filtered"),
         ]  # fmt: skip
-        assert shown["deliveries"][0]["tries"][0]["reply"].startswith("250 ")
+        assert deliveries[0]["tries"][0]["reply"].startswith("250 ")
         detail = server.client.get(f"/v1/sandbox/messages/{caught[0]['id']}").json()
         assert detail["text"].strip() == "It works."
 

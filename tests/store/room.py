@@ -217,7 +217,8 @@ def revise(connection: Connection, tenant_id: int, profile_id: int, now: int, **
 
 
 def held(*claims: Claim) -> Held:
-    return Held(claims[0].lease, tuple(each.id for each in claims), claims[0].through)
+    in_doubt = tuple(each.id for each in claims if each.in_doubt)
+    return Held(claims[0].lease, tuple(each.id for each in claims), claims[0].through, in_doubt)
 
 
 def record(outcome: str = "sent", *, transcript: str | None = None, started_at: int = NOW) -> Record:

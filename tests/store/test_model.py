@@ -197,6 +197,8 @@ class Walk:
         it = self.known[claim.id]
         if it.is_held_by(claim):
             it.lease, it.due_at, it.attempt = None, self.now, it.attempt - 1
+            it.in_doubt = it.doubted_before  # it had leave for its dot at most, and did not use it
+            it.dots = it.dots if it.in_doubt else 0
             if self.probes.get(it.lane) == claim.lease:
                 self.end_probe(it.lane)
 
