@@ -128,8 +128,8 @@ async def test_what_waits_says_until_when(house: House):
 async def test_what_waits_for_its_relay_says_why(house: House):
     await house.sign_in()
     async with at_work(house, Mood({"greeting": b"554 go away\r\n"})):
-        shown = await until(house, await send(house), "All mail of")
-    assert "waits, for the reason above" in shown
+        shown = await until(house, await send(house), "waits, for the reason above")  # once both are written down
+    assert "All mail of" in shown
     assert "The relay refused the connection (554)." in shown
 
 
