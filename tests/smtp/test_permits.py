@@ -33,6 +33,17 @@ def outcome(attempt: Attempt) -> str:
     return "sent" if isinstance(found, Sent) else found.code
 
 
+def thinks_until(event: asyncio.Event) -> moods.Act:
+    """About the end of a mail."""
+
+    async def thinks(visit: moods.Visit) -> bytes:
+        await event.wait()
+        await visit.say(b"250 ok\r\n")
+        return b"250 ok\r\n"
+
+    return thinks
+
+
 async def until(condition: Callable[[], bool]) -> None:
     for _ in range(1_000):
         if condition():
@@ -44,12 +55,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_the_next_few_for_each_connection_are_asked_for_while_they_wait():
     asked, may_go_on = Asked(), asyncio.Event()
 
-    async def thinks(visit: moods.Visit) -> bytes:
-        await may_go_on.wait()
-        await visit.say(b"250 ok\r\n")
-        return b"250 ok\r\n"
-
-    async with open_relay(Mood({"dot": thinks}, offers=())) as relay:
+    async with open_relay(Mood({"dot": thinks_until(may_go_on)}, offers=())) as relay:
         pool = Pool(route_to(relay), most_connections=2)
         first = [pool.send(ENVELOPE, CONTENT, yes) for _ in range(2)]
         await until(lambda: relay.said["body"] == 2)  # both connections are busy
@@ -69,16 +75,11 @@ async def test_the_next_few_for_each_connection_are_asked_for_while_they_wait():
 async def test_one_that_was_refused_early_never_sees_a_connection():
     may_go_on, refused = asyncio.Event(), []
 
-    async def thinks(visit: moods.Visit) -> bytes:
-        await may_go_on.wait()
-        await visit.say(b"250 ok\r\n")
-        return b"250 ok\r\n"
-
     def no(answer: Answer) -> None:
         refused.append(True)
         answer(False)
 
-    async with open_relay(Mood({"dot": thinks}, offers=())) as relay:
+    async with open_relay(Mood({"dot": thinks_until(may_go_on)}, offers=())) as relay:
         pool = Pool(route_to(relay), most_connections=1)
         first = pool.send(ENVELOPE, CONTENT, yes)
         await until(lambda: relay.said["body"] == 1)
@@ -137,12 +138,7 @@ async def test_an_answer_that_comes_after_it_was_asked_for_anew_is_not_taken_for
 async def test_what_is_handed_back_is_not_asked_for_any_more():
     asked, may_go_on = Asked(), asyncio.Event()
 
-    async def thinks(visit: moods.Visit) -> bytes:
-        await may_go_on.wait()
-        await visit.say(b"250 ok\r\n")
-        return b"250 ok\r\n"
-
-    async with open_relay(Mood({"dot": thinks}, offers=())) as relay:
+    async with open_relay(Mood({"dot": thinks_until(may_go_on)}, offers=())) as relay:
         pool = Pool(route_to(relay), most_connections=1)
         first = pool.send(ENVELOPE, CONTENT, yes)
         await until(lambda: relay.said["body"] == 1)

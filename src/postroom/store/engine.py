@@ -30,7 +30,7 @@ def hold(data_dir: Path, patience: float = 0) -> IO[str]:
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = (data_dir / "lock").open("w")
     until = time.monotonic() + patience
-    while not _is_locked(handle):
+    while not _locked(handle):
         if time.monotonic() >= until:
             handle.close()
             raise Unavailable(f"Another Postroom process is using the data directory {data_dir}.")
@@ -38,7 +38,7 @@ def hold(data_dir: Path, patience: float = 0) -> IO[str]:
     return handle
 
 
-def _is_locked(handle: IO[str]) -> bool:
+def _locked(handle: IO[str]) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

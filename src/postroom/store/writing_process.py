@@ -21,7 +21,7 @@ from sqlalchemy import make_url
 
 from postroom import log
 from postroom.domain.delivery import Finish, RelayReply, TryAgain
-from postroom.domain.problems import Problem
+from postroom.domain.problems import Problem, Unavailable
 from postroom.store.engine import hold, writing_engine
 from postroom.store.frames import Frames, Word, frame
 from postroom.store.queue.accept import Acceptance, Accepted, HandOver, IdempotencyKey, NewDelivery, NewMessage
@@ -54,7 +54,13 @@ def fork(url: str, data_dir: Path, *, listener: socket.socket | None = None) -> 
     held = hold(data_dir, LAST_WORDS) if make_url(url).get_backend_name() == "sqlite" else None
     ours, theirs = socket.socketpair()
     gc.freeze()  # both look through what there is now no more, so that they go on sharing it
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        raise Unavailable(
+            f"Can't start the process that writes to the database ({error.strerror}): allow Postroom more processes or "
+            "memory."
+        ) from None
     if not pid:
         _be(theirs, url, ours, listener)
     theirs.close()
