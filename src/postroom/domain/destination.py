@@ -11,7 +11,7 @@ from postroom.domain.secret import Secret
 
 LONGEST_SECRET = 4096
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def unmarked_fields(kind: type[Profile]) -> tuple[str, ...]:

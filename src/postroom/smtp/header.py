@@ -18,7 +18,7 @@ _FIRST_WORD = 60  # an encoded word that still fits behind "Reply-To: "
 _LONGEST_WORD = 66  # of a text that is to be folded into lines
 
 # C0 and C1 controls, DEL, line and paragraph separators, and surrogates, which have no UTF-8.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LOOKS_ENCODED = re.compile(r"=\?[^?]*\?[^?]*\?")
 _WORD = re.compile(" +[^ ]+")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+(?: [A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+)*")  # RFC 5322 3.2.3

@@ -16,16 +16,17 @@ MOST_OCTETS = 998  # in a line, without CRLF (RFC 5322 2.1.1)
 Fields = NewType("Fields", bytes)
 
 # RFC 5322 2.2. A continuation has something to show (3.2.2), or it would read as the end.
-_FIELD = re.compile(rb"([!-9;-~]++):[ -~]*+(?:\r\n ++[!-~][ -~]*+)*+\r\n")
+# A possessive group is written (?>(?:…)*): Python before 3.11.5 misreads (?:…)*+ (CPython issue 106052).
+_FIELD = re.compile(rb"([!-9;-~]++):[ -~]*+(?>(?:\r\n ++[!-~][ -~]*+)*)\r\n")
 
 # One of a list of mailboxes (RFC 5322 3.4), in the narrow form that is written here: no comment, no group, no route.
 # UTF-8 (RFC 6532) stands before an @ only.
-_SPACE = rb"(?:\r\n)?+ ++"  # or a fold
-_ATOMS = rb"(?:[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]++" + _SPACE + rb")++"
-_QUOTED = rb'"(?:[ !#-\[\]-~]++|\\["\\]|\r\n(?= ++[!-~]))++"' + _SPACE
+_SPACE = rb"(?>(?:\r\n)?) ++"  # or a fold
+_ATOMS = rb"(?>(?:[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]++" + _SPACE + rb")+)"
+_QUOTED = rb'"(?>(?:[ !#-\[\]-~]++|\\["\\]|\r\n(?= ++[!-~]))+)"' + _SPACE
 _OPENED = rb"(?:" + _ATOMS + rb"|" + _QUOTED + rb")<(?=[^<>, ]++>)|(?![^<>, ]++>)"  # angle brackets: both or none
 _ADDRESS = rb"([A-Za-z0-9#$&'*+\-/=?^_`{|}~.\x80-\xff]++@[a-z0-9.-]++)"
-_LONG = rb"(?: (?=\r\n))?+"  # before a fold: the first of the list alone is longer than a line
+_LONG = rb"(?>(?: (?=\r\n))?)"  # before a fold: the first of the list alone is longer than a line
 _MAILBOX = re.compile(_LONG + _SPACE + rb"(?:" + _OPENED + rb")" + _ADDRESS + rb">?+(?:,(?= |\r\n )|\r\n\Z)")
 
 

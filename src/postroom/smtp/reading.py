@@ -29,7 +29,7 @@ LONGEST_PARAMETERS: Final = 4096  # and quadratically slower with the length of 
 MOST_IMAGES: Final = 16 * MIB  # octets of them in one page: one and the same may be shown a thousand times
 SHOWN_IMAGES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _FOLD = re.compile(r"[\r\n]+(?=[ \t])")
 _CONTAINER = re.compile(rb"(?:multipart|message)/", re.IGNORECASE)
 _LONG_PARAMETERS = re.compile(
