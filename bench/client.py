@@ -29,6 +29,7 @@ from peers import postfix
 
 INSIDE = Path(__file__).parent / "peers" / "inside"
 SOURCE = Path(__file__).parent.parent / "src"
+OURS: list[str | Path] = [sys.executable, INSIDE / "send_with_postroom.py"]
 YARDSTICK = "smtp-source"
 FAR = 3  # times as long is a turn where there is a round trip
 FEWEST = 20  # messages for each connection and turn
@@ -61,7 +62,8 @@ Send = Callable[[int, int, Case], Turn]  # to this port, so many messages
 def contestants(cache: Cache, wanted: list[str] | None) -> tuple[dict[str, Send], dict[str, str]]:
     """Who can take part, and why the others can't."""
     makers: dict[str, Callable[[], Send]] = {
-        "postroom": lambda: partial(_script, [sys.executable, INSIDE / "send_with_postroom.py"]),
+        "postroom": lambda: partial(_script, OURS),
+        "postroom-compiled": lambda: partial(_script, OURS, source=cache.compiled()),
         YARDSTICK: lambda: partial(_smtp_source, postfix.programs(cache)),
         "aiosmtplib": lambda: partial(_script, [_python(cache, "aiosmtplib"), INSIDE / "send_with_aiosmtplib.py"]),
         "smtplib": lambda: partial(_script, [sys.executable, INSIDE / "send_with_smtplib.py"]),
@@ -90,9 +92,9 @@ def _smtp_source(programs: postfix.Programs, port: int, messages: int, case: Cas
     return Turn(messages / seconds, used / messages * 1e6)
 
 
-def _script(command: list[str | Path], port: int, messages: int, case: Case) -> Turn:
+def _script(command: list[str | Path], port: int, messages: int, case: Case, source: Path = SOURCE) -> Turn:
     options = {"--port": port, "--messages": messages, "--connections": case.connections, "--octets": case.octets}
-    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+    environment = os.environ | {"PYTHONPATH": str(source)}
     given = [str(part) for option in options.items() for part in option]
     said = subprocess.run([*command, *given], env=environment, stdout=subprocess.PIPE, check=True).stdout
     seen = json.loads(said)
@@ -138,13 +140,13 @@ def show(case: dict[str, Any]) -> None:
         else ""
     )
     print(f"\n{case['title']}{far}")
-    print(f"{'':14} {'messages/s':>26} {f'times {YARDSTICK}':>22} {'cpu us':>8} {'of the bound':>13}")
+    print(f"{'':18} {'messages/s':>26} {f'times {YARDSTICK}':>22} {'cpu us':>8} {'of the bound':>13}")
     for name in results[0]:
         turns = [each[name] for each in results]
         ratios = [each[name].rate / each[YARDSTICK].rate for each in results if YARDSTICK in each]
         share = [turn.rate / case["bound"] for turn in turns] if case["bound"] else []
         print(
-            f"{name:14} {rounds.spread(turn.rate for turn in turns):>26} {rounds.spread(ratios, '.2f'):>22}"
+            f"{name:18} {rounds.spread(turn.rate for turn in turns):>26} {rounds.spread(ratios, '.2f'):>22}"
             f" {rounds.median((turn.cpu for turn in turns), '.1f'):>8} {rounds.median(share, '.0%'):>13}"
         )
 

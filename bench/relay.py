@@ -27,8 +27,8 @@ from peers import celery_redis, genro, post_office, postfix, postroom
 from peers.peer import OCTETS, SESSIONS, Run, Setting
 
 CONTESTANTS = {
-    "postroom": postroom, "postfix": postfix, "django-post_office": post_office, "celery": celery_redis,
-    "genro-mail-proxy": genro,
+    "postroom": postroom.running, "postroom-compiled": postroom.running_compiled, "postfix": postfix.running,
+    "django-post_office": post_office.running, "celery": celery_redis.running, "genro-mail-proxy": genro.running,
 }  # fmt: skip
 YARDSTICK = "postfix"
 WARM_UP = 200
@@ -45,7 +45,7 @@ def measure(options: argparse.Namespace, home: Path) -> dict[str, Any]:
         for name in options.only:
             progress.now(f"starting {name}")
             try:
-                runs |= stack.enter_context(CONTESTANTS[name].running(setting))
+                runs |= stack.enter_context(CONTESTANTS[name](setting))
             except cache.Missing as why:
                 missing[name] = str(why)
         with contextlib.suppress(cache.Missing):
@@ -74,13 +74,13 @@ def show(seen: dict[str, Any]) -> None:
     ceilings = ", ".join(f"{rate:,.0f}/s {how}" for how, rate in seen["sink"].items())
     print(f"The sink alone takes {ceilings}. Callers, sink and contestant share the machine's cores.\n")
     title = f"median [range] of {len(results)} rounds"
-    print(f"{title:26} {'accepts/s':>22} {'delivered/s':>22} {'ratio':>18}"
+    print(f"{title:32} {'accepts/s':>22} {'delivered/s':>22} {'ratio':>18}"
           f" {'cpu ms':>7} {'per commit':>11} {'p50 ms':>7} {'p99 ms':>7} {'callers':>8}")  # fmt: skip
     for name in results[0]:
         runs = [each[name] for each in results]
         ratios = [each[name].delivered / each[YARDSTICK].delivered for each in results if YARDSTICK in each]
         print(
-            f"{name:26} {rounds.spread(run.accepts for run in runs):>22}"
+            f"{name:32} {rounds.spread(run.accepts for run in runs):>22}"
             f" {rounds.spread(run.delivered for run in runs):>22} {rounds.spread(ratios, '.2f'):>18}"
             f" {rounds.median((run.cpu for run in runs), '.2f'):>7}"
             f" {rounds.median((run.per_commit for run in runs), '.1f'):>11}"

@@ -57,12 +57,14 @@ class Postroom:
 
 
 @contextlib.contextmanager
-def serving(home: Path, relay_port: int, program: Sequence[str] = PROGRAM, **more: str) -> Iterator[Postroom]:
-    """`program` is what Python runs; `more` are settings by their names without POSTROOM_."""
+def serving(
+    home: Path, relay_port: int, program: Sequence[str] = PROGRAM, source: Path = SOURCE, **more: str
+) -> Iterator[Postroom]:
+    """`program` is what Python runs, `source` where that is; `more` are settings by their names without POSTROOM_."""
     key = secrets.token_urlsafe(24)
     settings = {"DATA_DIR": str(home), "LISTEN": "127.0.0.1:0", "SANDBOX": "off", "ADMIN_KEY": key, **more}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("POSTROOM_")}
-    environment |= {f"POSTROOM_{name}": value for name, value in settings.items()} | {"PYTHONPATH": str(SOURCE)}
+    environment |= {f"POSTROOM_{name}": value for name, value in settings.items()} | {"PYTHONPATH": str(source)}
     command = [sys.executable, *program, "serve"]
     process = subprocess.Popen(command, env=environment, cwd=home.parent, stdout=subprocess.DEVNULL)
     try:
@@ -86,9 +88,18 @@ def _url_of(process: "subprocess.Popen[bytes]", note: Path) -> str:
     raise RuntimeError("postroom serve did not start")
 
 
+def running(setting: Setting) -> contextlib.AbstractContextManager[dict[str, Callable[[int], Run]]]:
+    return _running("postroom", setting, SOURCE)
+
+
+def running_compiled(setting: Setting) -> contextlib.AbstractContextManager[dict[str, Callable[[int], Run]]]:
+    """With its busiest modules compiled. Raises Missing."""
+    return _running("postroom-compiled", setting, setting.cache.compiled())
+
+
 @contextlib.contextmanager
-def running(setting: Setting) -> Iterator[dict[str, Callable[[int], Run]]]:
-    with serving(setting.home / "postroom", setting.sink.port) as postroom:
+def _running(name: str, setting: Setting, source: Path) -> Iterator[dict[str, Callable[[int], Run]]]:
+    with serving(setting.home / name, setting.sink.port, source=source) as postroom:
 
         def run(messages: int, in_one: int) -> Run:
             return through(
@@ -96,4 +107,4 @@ def running(setting: Setting) -> Iterator[dict[str, Callable[[int], Run]]]:
                 lambda wanted: postroom.accept(wanted, in_one, setting.callers),
             )  # fmt: skip
 
-        yield {"postroom": lambda n: run(n, 1), f"postroom, lists of {LIST}": lambda n: run(n // LIST * LIST, LIST)}
+        yield {name: lambda n: run(n, 1), f"{name}, lists of {LIST}": lambda n: run(n // LIST * LIST, LIST)}

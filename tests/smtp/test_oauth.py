@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from postroom.domain.delivery import Deferred, Scope, Sent
+from postroom.domain.delivery import Deferred, Scope, Sent, Stage
 from postroom.domain.profile import Auth
 from postroom.domain.secret import Secret
 from postroom.smtp.check import check
+from postroom.smtp.dialogue import Token
+from postroom.smtp.failure import Failure
 from postroom.smtp.opening import opening
 from postroom.smtp.pool import Pool
 from postroom.smtp.protocol import Protocol
@@ -468,7 +470,7 @@ def test_a_token_that_comes_after_the_connection_has_gone_is_not_said(waiting):
     need = waiting.token_due
     waiting.interrupt(Interruption.LOST)
     assert (waiting.failure.code, waiting.failure.stage) == ("connection.lost", need.stage)
-    waiting.token_came(None)
-    waiting.token_failed(None)
+    waiting.token_came(Token(Secret("late"), "that was asked for before"))
+    waiting.token_failed(Failure("token.late", "It came too late.", Stage.AUTH, Scope.PROFILE))
     assert waiting.to_send() == b""
     assert waiting.failure.code == "connection.lost"

@@ -111,6 +111,10 @@ class Job:
         """Whether leave for the final dot was asked for."""
         return self._asked_at is not None
 
+    @property
+    def is_answered(self) -> bool:
+        return self.permit is not None
+
     def ask_for_permit(self) -> None:
         """Ask whether the final dot may be written. Only a True is a yes."""
         self._asked_at = time.monotonic()
@@ -132,7 +136,7 @@ class Job:
         self._then = None  # who asks here needs no call for an answer that comes at once
         self.ask_for_permit()
         self._then = then
-        return self.permit is None
+        return not self.is_answered
 
     def _permitted(self, asked_at: float, transaction: Transaction, answer: bool | Exception) -> None:
         # Else it was meant for another connection, or is too late: it has been asked for anew.

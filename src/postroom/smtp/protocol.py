@@ -83,6 +83,7 @@ class Protocol(Lockstep):
         reader.feed(data)
         if self.needs_tls:
             self._stop(injected())
+            return
         try:
             while not (self.is_over or (self._turn is not None and self.needs_tls)):
                 if self._turn is None and (group := reader.group()):

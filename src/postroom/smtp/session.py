@@ -238,7 +238,7 @@ class Session:
             self._write(self._body[:CHUNK])
             self._body = self._body[CHUNK:]
         job = self._jobs[transaction]
-        if self._line.is_full or job.permit is None or job.has_old_permit(self._owner.permit_holds):
+        if self._line.is_full or not job.is_answered or job.has_old_permit(self._owner.permit_holds):
             return  # resume_writing or the permit comes back here
         if job.is_granted:
             self._write_last(self._body)
