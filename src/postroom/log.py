@@ -88,9 +88,10 @@ def stopped() -> None:
     _log.info("stopped")
 
 
-def writing_process_ended(pid: int) -> None:
-    """The process that writes to the database has ended (killed, or no memory): the server stops; start it again."""
-    _log.error("writing_process_ended", pid=pid)
+def writing_process_ended(pid: int, how: str) -> None:
+    """The process that writes to the database has ended: the server stops; start it again. Killed by SIGKILL and nobody
+    did it: there was no memory left."""
+    _log.error("writing_process_ended", pid=pid, how=how)
 
 
 def writing_process_failed(error: BaseException) -> None:

@@ -74,7 +74,7 @@ async def _run(postroom: Postroom, listener: socket.socket | None, writing: Writ
     postroom.worker.stop()
     is_widowed = writing.ended.is_set()
     if is_widowed:
-        log.writing_process_ended(writing.pid)
+        log.writing_process_ended(writing.pid, await writing.how_it_ended())
     for task in (chore, stopped, widowed):
         task.cancel()
     await asyncio.gather(*parts)

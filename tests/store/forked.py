@@ -19,6 +19,7 @@ from postroom.domain.problems import Conflict, Denied, Invalid, Problem, SecretN
 from postroom.store import facts, sealed
 from postroom.store.database import Database
 from postroom.store.engine import process_clock
+from postroom.store.frames import Word, frame
 from postroom.store.queue.accept import Acceptance, Accepting, NewDelivery, NewMessage
 from postroom.store.schema import body, fact
 from postroom.store.space import DiskFull
@@ -197,10 +198,22 @@ async def it_dies(database: Database, writing: Writing) -> None:
     results = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(each) for each in results] == [Unavailable, Unavailable]
     assert writing.ended.is_set()
+    assert await writing.how_it_ended() == "killed by SIGKILL"
     assert not database.is_writing
     later = await asyncio.gather(database.fold(put, "x"), database.write(up), return_exceptions=True)
     assert [type(each) for each in later] == [Unavailable, Unavailable]
     assert await kept(database) is not None
+
+
+async def it_meets_a_mistake_of_ours(database: Database, writing: Writing) -> None:
+    """It is told what nobody could mean."""
+    await database.fold(put, "before")
+    writing._say(frame(Word.JOBS, [(99, "a batch that it has never heard of")]))
+    asked = asyncio.ensure_future(database.fold(put, "after"))
+    await writing.ended.wait()
+    assert await writing.how_it_ended() == "exited with 1"
+    assert isinstance((await asyncio.gather(asked, return_exceptions=True))[0], Unavailable)
+    assert await kept(database) == {"before"}
 
 
 async def signals_are_for_the_server(database: Database, writing: Writing) -> None:
@@ -257,7 +270,7 @@ SCENARIOS: dict[str, Callable[[Database, Writing], Awaitable[None]]] = {
     each.__name__: each
     for each in (
         answers, what_cannot_be_told, one_at_a_time, sees_what_came_before, a_new_key, it_dies,
-        signals_are_for_the_server, slow, closing, abandoned, stays,
+        it_meets_a_mistake_of_ours, signals_are_for_the_server, slow, closing, abandoned, stays,
     )
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ from serving import eventually
 from .forked import SCENARIOS
 from .room import Room
 
-ON_THEIR_OWN = ("abandoned", "stays")
+ON_THEIR_OWN = ("abandoned", "it_meets_a_mistake_of_ours", "stays")
 
 
 def started(name: str, url: str, directory: Path) -> "subprocess.Popen[str]":
@@ -58,6 +58,13 @@ def test_when_the_server_is_killed_what_was_on_its_way_is_written_and_the_next_o
         names = {name for (name,) in connection.execute("SELECT name FROM fact")}
     assert {"before", "lingered 0", "with it"} <= names
     eventually(lambda: not lives(writing), what="the end of the writing process")
+
+
+def test_a_mistake_of_ours_ends_it_and_is_told(sqlite_url: str, tmp_path: Path):
+    said = "".join((process := started("it_meets_a_mistake_of_ours", sqlite_url, tmp_path)).communicate(timeout=60))
+    assert process.returncode == 0, said
+    assert "writing_process_failed" in said
+    assert "KeyError" in said
 
 
 async def test_the_directory_is_held_as_long_as_either_lives(sqlite_url: str, tmp_path: Path):

@@ -3,12 +3,13 @@
 import asyncio
 import os
 import pickle
+import signal
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import IO, Any
 
@@ -39,6 +40,7 @@ class Writing:
         self._said: dict[int, bytes] = {}  # each batch as the process has it
         self._turn: _Turn | None = None
         self._busy_since: float | None = None
+        self._how_it_ended: str | None = None
 
     def begin(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -85,10 +87,15 @@ class Writing:
             self._say_jobs()
             self._say(frame(Word.END))
             await self.ended.wait()
-        with suppress(ChildProcessError):  # whoever started us may have had the system forget children
-            await self._loop.run_in_executor(None, partial(os.waitpid, self.pid, 0))
+        await self.how_it_ended()
         if self._held:
             self._held.close()
+
+    async def how_it_ended(self) -> str:
+        """In words, once it has: its channel closes a moment before."""
+        if self._how_it_ended is None:
+            self._how_it_ended = await self._loop.run_in_executor(None, partial(_farewell, self.pid))
+        return self._how_it_ended
 
     # --- what is said
 
@@ -206,6 +213,15 @@ class Writing:
 
 def _told(asked: list[tuple[int, Any, Done]]) -> bytes:
     return frame(Word.JOBS, [(number, item) for number, item, _ in asked])
+
+
+def _farewell(pid: int) -> str:
+    """Waits until the process has ended."""
+    try:
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except ChildProcessError:  # whoever started us had the system forget children
+        return "nobody can say how"
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
 
 
 class _Turn:
