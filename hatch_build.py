@@ -1,4 +1,4 @@
-"""Builds a wheel in which the conversation with a relay is compiled (mypyc). Only with HATCH_BUILD_HOOKS_ENABLE=1.
+"""Builds a wheel in which what every mail goes through is compiled (mypyc). Only with HATCH_BUILD_HOOKS_ENABLE=1.
 
 What was compiled stands beside its source, which stays ordinary Python and does the same. Needs a C compiler and
 Python's headers. It works on a copy: left in a checkout, it would hide what is edited there.

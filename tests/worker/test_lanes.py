@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from postroom.domain.delivery import Deferred, Scope, Stage
+from postroom.domain.message import OnDoubt
+from postroom.store.queue.claim import Claim
 from postroom.worker.lanes import WIDEST_WINDOW, Lanes
 
 LANE = 7
@@ -34,7 +36,7 @@ def _lanes(in_hand: int) -> Lanes:
 
 
 def take(lanes: Lanes, count: int, *, room: int = WINDOW, all_there_was: bool = False) -> None:
-    claim: Any = SimpleNamespace(through=LANE)
+    claim = Claim("a.1", LANE, LANE, "a", "r@d.example", 1, 0, 0, OnDoubt.RETRY, False, "lease")
     lanes.claimed([claim] * count, {LANE: room}, all_there_was=all_there_was)
 
 

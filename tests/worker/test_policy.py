@@ -85,7 +85,6 @@ async def test_while_its_relay_is_away_mail_goes_through_the_second_profile_and_
     await second.on()
     await hand_in(house, 5)
     async with at_work(house) as worker:
-        worker_changes(house, worker)
         await until(lambda: len(second.mails) == 5, "delivery through the second")
         await until(lambda: worker.in_flight == 0, "settling")
         told = await deliveries(house)
@@ -114,8 +113,7 @@ async def test_a_recipient_that_the_second_profile_may_not_mail_waits_for_the_fi
     await set_up(house, relays, recipient_filter="r0@d.example")
     await second.on()
     await hand_in(house, 2)
-    async with at_work(house) as worker:
-        worker_changes(house, worker)
+    async with at_work(house):
         await until(lambda: len(second.mails) == 1, "delivery through the second")
         for _ in range(300):
             told = await deliveries(house)
@@ -171,7 +169,6 @@ async def test_whoever_mended_the_relay_does_not_wait_out_a_rest(
     await ask(house, "PUT", "profiles/1", settings)
     await hand_in(house, 3)
     async with at_work(house) as worker:
-        worker_changes(house, worker)
         await until_in_trouble(house)
         await make_it_rest_long(house)
         await relay.on()
@@ -205,8 +202,7 @@ async def test_a_paused_profile_keeps_its_mail_and_sends_it_when_it_is_resumed(
     await ask(house, "PATCH", "profiles/1", {"port": relay.port})
     assert (await ask(house, "POST", "profiles/1/pause"))["paused_at"] is not None
     await hand_in(house, 3)
-    async with at_work(house) as worker:
-        worker_changes(house, worker)
+    async with at_work(house):
         await ask(house, "PATCH", "profiles/1", {"sender_name": "Post"})
         status = await ask(house, "GET", "status")
         assert [(each["tenant"], each["profile"], each["trouble"]) for each in status["trouble"]] == [
@@ -231,7 +227,6 @@ async def test_a_pause_hands_back_what_has_not_begun(house: House):
         await ask(house, "PATCH", "profiles/1", {"most_connections": 1})
         await hand_in(house, 5)
         async with at_work(house) as worker:
-            worker_changes(house, worker)
             await until(lambda: slow.said["dot"] == 1, "the first mail's final dot")
             await ask(house, "POST", "profiles/1/pause")
             await until(lambda: worker.in_flight == 1, "giving back")
@@ -278,7 +273,6 @@ async def test_a_relay_that_is_back_is_asked_by_one_delivery_and_then_by_more_an
         await point_to(house, relay)
         await hand_in(house, 80)
         async with at_work(house) as worker:
-            worker_changes(house, worker)
             await until_in_trouble(house)
             await until(lambda: worker.in_flight == 0, "giving back")
             relay.mood = Mood({"greeting": greets}, offers=())
@@ -320,11 +314,6 @@ async def until_in_trouble(house: House) -> None:
 
 async def make_it_rest_long(house: House) -> None:
     await run(house, "UPDATE lane SET rests_until = rests_until + 3600000000, wake_at = wake_at + 3600000000")
-
-
-def worker_changes(house: House, worker: Any) -> None:
-    """Have the API tell this worker of changes, as it tells the house's own."""
-    house.postroom.worker.settings_changed = worker.settings_changed  # type: ignore[method-assign]
 
 
 async def test_a_message_that_is_over_is_not_tried_again_just_because_its_lane_rests(
