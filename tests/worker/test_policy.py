@@ -229,6 +229,7 @@ async def test_a_pause_hands_back_what_has_not_begun(house: House):
         async with at_work(house) as worker:
             await until(lambda: slow.said["dot"] == 1, "the first mail's final dot")
             await ask(house, "POST", "profiles/1/pause")
+            worker.settings_changed()
             await until(lambda: worker.in_flight == 1, "giving back")
             may_go_on.set()
             await until(lambda: worker.in_flight == 0, "the end of what was on the wire")
