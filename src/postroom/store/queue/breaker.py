@@ -69,9 +69,10 @@ def stand_ins(connection: Connection, lanes: Iterable[int], now: int) -> dict[in
 def first_due_there(connection: Connection, helped: StandIns) -> list[tuple[int, int]]:
     """When each lane has to look again because of those that it stands in for."""
     there = {other: each for each, others in helped.items() for other in others}
+    if not there:
+        return []
     first = select(queue.c.lane, func.min(queue.c.due_at).label("at")).where(queue.c.lane.in_(sorted(there)))
-    rows = connection.execute(first.group_by(queue.c.lane)).all() if there else []
-    return [(there[row.lane], row.at) for row in rows]
+    return [(there[row.lane], row.at) for row in connection.execute(first.group_by(queue.c.lane))]
 
 
 def pause(connection: Connection, lane_id: int, now: int) -> None:

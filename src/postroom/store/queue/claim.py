@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, ClassVar, NamedTuple
 
@@ -15,7 +16,7 @@ from postroom.store import bodies, reports
 from postroom.store.ids import new_id
 from postroom.store.queue.breaker import StandIns, end_probes, forget_probes, keep_probes, stand_ins
 from postroom.store.queue.lanes import sleep, wake_by, wake_up
-from postroom.store.queue.limits import refund
+from postroom.store.queue.limits import limits_of, refund
 from postroom.store.queue.policy import follow_policy, within_policy
 from postroom.store.rows import ask, run
 from postroom.store.schema import lane, queue
@@ -80,7 +81,9 @@ def _claim(connection: Connection, wanted: Wanted, now: int) -> list[Claim]:
         lanes = _least_served(connection, min(room, LANES_AT_ONCE), full, wanted.only)
         if not lanes:
             break
-        free |= within_policy(connection, lanes, {each: free.get(each, wanted.per_lane) for each in lanes}, now)
+        limited = limits_of(lanes)
+        room_in = {each: free.get(each, wanted.per_lane) for each in lanes}
+        free |= within_policy(connection, lanes, limited, room_in, now)
         limits = {each: min(room // len(lanes), free[each]) for each in lanes}
         helped = stand_ins(connection, [each for each, row in lanes.items() if row.stands_in], now)
         ids = _due_ids(connection, limits, helped, now)
@@ -88,7 +91,7 @@ def _claim(connection: Connection, wanted: Wanted, now: int) -> list[Claim]:
         given = Counter(claim.through for claim in found)
         _charge(connection, {each: lanes[each].vt + count for each, count in given.items()})
         sleep(connection, [each for each in lanes if given[each] < limits[each]])
-        follow_policy(connection, lanes, given, helped, lease, now, now + wanted.lease)
+        follow_policy(connection, lanes, limited, given, helped, lease, now, now + wanted.lease)
         free |= {each: free[each] - given[each] for each in lanes}
         claims += found
     return claims
@@ -109,7 +112,6 @@ def _least_served(
 _NOT_FULL = select(lane).where(lane.c.ready, lane.c.id.not_in(bindparam("full", expanding=True)))
 _LEAST_SERVED = _NOT_FULL.order_by(lane.c.vt).limit(bindparam("most", type_=Integer)).with_for_update(skip_locked=True)
 _LEAST_SERVED_OF = _LEAST_SERVED.where(lane.c.id.in_(bindparam("only", expanding=True)))
-_CHARGE = update(lane).where(lane.c.id == bindparam("the_lane")).values(vt=bindparam("the_vt"))
 
 
 # Written out per lane: each arm is one short range scan, on both databases (PostgreSQL turned a joined LIMIT into a
@@ -117,8 +119,9 @@ _CHARGE = update(lane).where(lane.c.id == bindparam("the_lane")).values(vt=bindp
 # cancel or hasten a row: it is left for the next time. The same goes for lanes that one stands in for.
 _ARM = (
     "SELECT id, due_at FROM"
-    " (SELECT id, due_at FROM queue WHERE lane = ? AND due_at <= ? ORDER BY due_at, id LIMIT {} {}) AS lane_{}"
+    " (SELECT id, due_at FROM queue WHERE lane = ? AND due_at <= ? ORDER BY due_at, id LIMIT {:d} {}) AS lane_{}_{}"
 )
+_arm = lru_cache(maxsize=8192)(_ARM.format)
 _OLDEST = "SELECT id, due_at FROM (SELECT * FROM ({}) AS each_{} ORDER BY due_at, id LIMIT {}) AS oldest_{}"
 _LEASE = """
 UPDATE queue
@@ -136,7 +139,7 @@ def _due_ids(connection: Connection, limits: dict[int, int], helped: StandIns, n
     for place, (each, limit) in enumerate(limits.items()):
         if limit > 0:
             lanes = (each, *helped.get(each, ()))
-            of_each = [_ARM.format(int(limit), skip_locked, f"{place}_{n}") for n in range(len(lanes))]
+            of_each = [_arm(limit, skip_locked, place, n) for n in range(len(lanes))]
             both = " UNION ALL ".join(of_each)
             arms.append(both if len(lanes) == 1 else _OLDEST.format(both, place, limit, place))
             values += [value for one in lanes for value in (one, now)]
@@ -159,9 +162,14 @@ def _claimed(
     )  # fmt: skip
 
 
+_CHARGE = """
+WITH served (lane, vt) AS (VALUES {rows})
+UPDATE lane SET vt = served.vt FROM served WHERE lane.id = served.lane
+"""
+
+
 def _charge(connection: Connection, served: Mapping[int, int]) -> None:
-    if served:
-        connection.execute(_CHARGE, [{"the_lane": each, "the_vt": vt} for each, vt in served.items()])
+    run(connection, _CHARGE, list(served.items()))
 
 
 def sizes(connection: Connection, message_ids: Iterable[str]) -> dict[str, int]:

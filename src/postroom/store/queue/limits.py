@@ -14,21 +14,25 @@ from postroom.store.schema import lane, spent
 Limits = Mapping[int, int]  # deliveries by span
 
 
-def limits_of(row: Row[Any]) -> Limits:
-    """A lane's limits; empty for most lanes."""
-    said = {60: row.per_minute, 3600: row.per_hour, 86_400: row.per_day}
-    return {span: most for span, most in said.items() if most is not None}
+def limits_of(lanes: Mapping[int, Row[Any]]) -> dict[int, Limits]:
+    """Of these lanes those that have limits, as few do."""
+    found: dict[int, Limits] = {}
+    for each, row in lanes.items():
+        said = ((60, row.per_minute), (3600, row.per_hour), (86_400, row.per_day))
+        if own := {span: most for span, most in said if most is not None}:
+            found[each] = own
+    return found
 
 
 def left_of(connection: Connection, limits: Mapping[int, Limits], now: int) -> dict[int, int]:
     """How many deliveries of each lane may be claimed now."""
-    known = _spent(connection, sorted(each for each, own in limits.items() if own))
-    return {each: allowance(own, known.get(each, ()), now).left for each, own in limits.items() if own}
+    known = _spent(connection, sorted(limits))
+    return {each: allowance(own, known.get(each, ()), now).left for each, own in limits.items()}
 
 
 def spend(connection: Connection, given: Mapping[int, int], limits: Mapping[int, Limits], lease: str, now: int) -> None:
     """Count what was claimed of these lanes. One that has nothing left is not ready before it has."""
-    limited = sorted(each for each, own in limits.items() if own)
+    limited = sorted(limits)
     if not limited:
         return
     at = time_of(lease)  # giving back finds the slot again by it
