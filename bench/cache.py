@@ -70,7 +70,7 @@ class Cache:
             command: list[str | Path] = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
             _run([*command, "--target", home, CHECKOUT], HATCH_BUILD_HOOKS_ENABLE="1")
 
-        return self._once("postroom-compiled", (source.hexdigest(),), make)
+        return self._once("postroom-compiled", (f"postroom-{source.hexdigest()[:16]}",), make)
 
     def _once(self, name: str, what: tuple[str, ...], make: Callable[[Path], None]) -> Path:
         home, note = self.root / name, self.root / f"{name}.has"

@@ -32,6 +32,7 @@ CONTESTANTS = {
 }  # fmt: skip
 YARDSTICK = "postfix"
 WARM_UP = 200
+FAILURES = (RuntimeError, OSError, subprocess.CalledProcessError)  # of a contestant
 PAUSE = 1.0  # seconds between two runs, for what goes on after the last mail has left
 
 
@@ -55,12 +56,20 @@ def measure(options: argparse.Namespace, home: Path) -> dict[str, Any]:
         for name, run in runs.items():
             progress.now(f"warming up {name}")
             try:
-                turns[name] = partial(run, _how_many(run, options))
-            except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+                turns[name] = partial(_turn, name, run, _how_many(run, options))
+            except FAILURES as error:
                 missing[name] = f"it failed while warming up: {error}"
         rounds.leave_out(missing)
         seen = rounds.take_turns(turns, options.rounds, progress, pause=PAUSE)
     return {"machine": about, "sink": most, "missing": missing, "rounds": seen}
+
+
+def _turn(name: str, run: Callable[[int], Run], messages: int) -> Run:
+    """Ends everything when it fails: what has not come yet may still come, and would be counted as somebody else's."""
+    try:
+        return run(messages)
+    except FAILURES as error:
+        raise SystemExit(f"{name}, {messages:,} messages: {error}. Leave it out (--only …), or try again.") from None
 
 
 def _how_many(run: Callable[[int], Run], options: argparse.Namespace) -> int:
