@@ -21,14 +21,17 @@ class CompiledModules(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        self._copy = Path(tempfile.mkdtemp())
-        shutil.copytree(Path(self.root, "src"), self._copy / "src")
-        built = _compiled(self._copy / "src", self.config["modules"])
+        if version == "editable":  # is what its source says
+            return
+        self._copy = tempfile.TemporaryDirectory()  # goes by itself when this fails
+        source = shutil.copytree(Path(self.root, "src"), Path(self._copy.name, "src"))
+        built = _compiled(source, self.config["modules"])
         build_data["force_include"] |= {str(each): str(each.relative_to(built)) for each in built.rglob("*.*")}
         build_data |= {"pure_python": False, "infer_tag": True}
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        shutil.rmtree(self._copy)
+        if version != "editable":
+            self._copy.cleanup()
 
 
 def _compiled(source: Path, modules: list[str]) -> Path:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parent.parent
+SOURCE = CHECKOUT / "src"
 
 
 class Missing(Exception):
@@ -63,7 +64,7 @@ class Cache:
         """Where Postroom, as it stands in this checkout, can be imported from with its busiest modules compiled (see
         pyproject.toml). Raises Missing."""
         source = hashlib.sha256(sys.version.encode())
-        for file in sorted([CHECKOUT / "pyproject.toml", *CHECKOUT.glob("src/**/*.py")]):
+        for file in sorted([CHECKOUT / "pyproject.toml", CHECKOUT / "hatch_build.py", *SOURCE.rglob("*.py")]):
             source.update(file.read_bytes())
 
         def make(home: Path) -> None:

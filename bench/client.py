@@ -24,11 +24,10 @@ import delay
 import machine
 import rounds
 import sink
-from cache import Cache, Missing, add_option
+from cache import SOURCE, Cache, Missing, add_option
 from peers import postfix
 
 INSIDE = Path(__file__).parent / "peers" / "inside"
-SOURCE = Path(__file__).parent.parent / "src"
 OURS: list[str | Path] = [sys.executable, INSIDE / "send_with_postroom.py"]
 YARDSTICK = "smtp-source"
 FAR = 3  # times as long is a turn where there is a round trip

@@ -107,7 +107,7 @@ def events() -> str:
             if isinstance(at, ast.Attribute) and isinstance(at.value, ast.Name) and at.value.id == "_log":
                 event, told = ast.literal_eval(call.args[0]), [each.arg for each in call.keywords]
                 given = ", ".join(f"`{'exception' if name == 'exc_info' else name}`" for name in told)
-                meaning = (ast.get_docstring(function) or "").partition("\n")[0]
+                meaning = " ".join((ast.get_docstring(function) or "").partition("\n\n")[0].split())
                 rows.append(f"| `{event}` | {at.attr} | {given} | {meaning} |")
     return "\n".join(rows)
 

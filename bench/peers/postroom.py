@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import callers
+from cache import SOURCE
 
 from peers.peer import Accepted, Run, Setting, through
 
-SOURCE = Path(__file__).parent.parent.parent / "src"
 PROGRAM = ("-m", "postroom")
 LIST = 100  # messages in one request of the second contestant
 MESSAGE = {"to": [{"address": "bob@bench.example"}], "subject": "Your build has finished", "text": callers.TEXT}

@@ -89,8 +89,8 @@ def stopped() -> None:
 
 
 def writing_process_ended(pid: int, how: str) -> None:
-    """The process that writes to the database has ended: the server stops; start it again. Killed by SIGKILL and nobody
-    did it: there was no memory left."""
+    """The process that writes to the database has ended: the server stops; start it again. Killed by SIGKILL, and by
+    nobody here: there was no memory left."""
     _log.error("writing_process_ended", pid=pid, how=how)
 
 

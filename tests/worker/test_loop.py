@@ -1,7 +1,7 @@
 """The worker when something goes wrong around it: nothing that it claimed may stay in its hands for ever."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -40,10 +40,11 @@ async def at_work(
         await running
 
 
-async def until(condition: Callable[[], bool], what: str) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], what: str) -> None:
     """Gives the others a turn until it holds."""
     for _ in range(2_000):
-        if condition():
+        holds = condition()
+        if holds if isinstance(holds, bool) else await holds:
             return
         await asyncio.sleep(0.01)
     raise AssertionError(f"{what} did not happen")
@@ -196,18 +197,13 @@ async def marked(house: House) -> set[str]:
     return await house.postroom.database.read(lambda connection: set(connection.execute(query).scalars()))
 
 
-async def until_marked(house: House, subjects: set[str]) -> None:
-    for _ in range(2_000):
-        if await marked(house) == subjects:
-            return
-        await asyncio.sleep(0.01)
-    assert await marked(house) == subjects
-
-
 @pytest.mark.parametrize("first", ["held", "usual"])
 async def test_what_waits_for_a_connection_is_in_doubt_early_but_not_what_is_to_be_held_then(house: House, first: str):
     """And no more when it is put back: it never began."""
     may_end = asyncio.Event()
+
+    async def are_marked() -> bool:
+        return await marked(house) == {"0", "usual"}
 
     async def thinks(visit: Visit) -> None:
         await may_end.wait()
@@ -228,7 +224,7 @@ async def test_what_waits_for_a_connection_is_in_doubt_early_but_not_what_is_to_
             for subject in ("held", "usual") if first == "held" else ("usual", "held"):
                 await hand_in_one(subject, "hold" if subject == "held" else "retry")
             await until(lambda: worker.in_flight == 3, "claiming both")
-            await until_marked(house, {"0", "usual"})
+            await until(are_marked, "marking one of the two ahead")
             paused = await house.client.post("/v1/profiles/1/pause", headers=house.admin)
             assert paused.status_code == 200, paused.text
             worker.settings_changed()

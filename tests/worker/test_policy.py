@@ -115,13 +115,13 @@ async def test_a_recipient_that_the_second_profile_may_not_mail_waits_for_the_fi
     await hand_in(house, 2)
     async with at_work(house):
         await until(lambda: len(second.mails) == 1, "delivery through the second")
-        for _ in range(300):
-            told = await deliveries(house)
-            if told[0]["state"] == "sent" and "stands in" in (told[1]["note"] or ""):
-                break
-            await asyncio.sleep(0.01)
-        assert [each["state"] for each in told] == ["sent", "waiting"]
-        assert "stands in" in told[1]["note"]
+
+        async def is_told_of() -> bool:
+            ours, other = await deliveries(house)
+            return (ours["state"], other["state"]) == ("sent", "waiting") and "stands in" in (other["note"] or "")
+
+        await until(is_told_of, "one sent, and the other told why it waits")
+        told = await deliveries(house)
         await first.on()
         await ask(house, "POST", f"messages/{told[1]['id'].partition('.')[0]}/retry")
         await until(lambda: len(first.mails) == 1, "delivery through the first")
@@ -306,11 +306,10 @@ async def test_recipients_beyond_what_the_relay_takes_at_once_follow_at_once(hou
 
 
 async def until_in_trouble(house: House) -> None:
-    for _ in range(2_000):
-        if (await house.profile())["trouble"]:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("no trouble was noted")
+    async def is_in_trouble() -> bool:
+        return (await house.profile())["trouble"] is not None
+
+    await until(is_in_trouble, "noting the trouble")
 
 
 async def make_it_rest_long(house: House) -> None:

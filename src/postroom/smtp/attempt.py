@@ -113,6 +113,7 @@ class Job:
 
     @property
     def is_answered(self) -> bool:
+        """Whether it is known by now if the final dot may be written."""
         return self.permit is not None
 
     def ask_for_permit(self) -> None:

@@ -81,17 +81,17 @@ def _claim(connection: Connection, wanted: Wanted, now: int) -> list[Claim]:
         lanes = _least_served(connection, min(room, LANES_AT_ONCE), full, wanted.only)
         if not lanes:
             break
-        limited = limits_of(lanes)
+        limits = limits_of(lanes)
         room_in = {each: free.get(each, wanted.per_lane) for each in lanes}
-        free |= within_policy(connection, lanes, limited, room_in, now)
-        limits = {each: min(room // len(lanes), free[each]) for each in lanes}
+        free |= within_policy(connection, lanes, limits, room_in, now)
+        shares = {each: min(room // len(lanes), free[each]) for each in lanes}
         helped = stand_ins(connection, [each for each, row in lanes.items() if row.stands_in], now)
-        ids = _due_ids(connection, limits, helped, now)
+        ids = _due_ids(connection, shares, helped, now)
         found = _lease(connection, ids, lease, now + wanted.lease, now, helped) if ids else []
         given = Counter(claim.through for claim in found)
         _charge(connection, {each: lanes[each].vt + count for each, count in given.items()})
-        sleep(connection, [each for each in lanes if given[each] < limits[each]])
-        follow_policy(connection, lanes, limited, given, helped, lease, now, now + wanted.lease)
+        sleep(connection, [each for each in lanes if given[each] < shares[each]])
+        follow_policy(connection, lanes, limits, given, helped, lease, now, now + wanted.lease)
         free |= {each: free[each] - given[each] for each in lanes}
         claims += found
     return claims
@@ -132,16 +132,16 @@ RETURNING id, lane, message_id, recipient, attempt, crashes, expires_at, hold_in
 """
 
 
-def _due_ids(connection: Connection, limits: dict[int, int], helped: StandIns, now: int) -> list[str]:
+def _due_ids(connection: Connection, shares: dict[int, int], helped: StandIns, now: int) -> list[str]:
     skip_locked = "FOR UPDATE SKIP LOCKED" if connection.dialect.name == "postgresql" else ""
     arms: list[str] = []
     values: list[int] = []
-    for place, (each, limit) in enumerate(limits.items()):
-        if limit > 0:
+    for place, (each, share) in enumerate(shares.items()):
+        if share > 0:
             lanes = (each, *helped.get(each, ()))
-            of_each = [_arm(limit, skip_locked, place, n) for n in range(len(lanes))]
+            of_each = [_arm(share, skip_locked, place, n) for n in range(len(lanes))]
             both = " UNION ALL ".join(of_each)
-            arms.append(both if len(lanes) == 1 else _OLDEST.format(both, place, limit, place))
+            arms.append(both if len(lanes) == 1 else _OLDEST.format(both, place, share, place))
             values += [value for one in lanes for value in (one, now)]
     return [row[0] for row in ask(connection, " UNION ALL ".join(arms), values)] if arms else []
 
