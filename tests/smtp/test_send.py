@@ -49,7 +49,7 @@ async def test_the_transcript_has_both_directions_and_no_content(relay):
 
 async def test_a_relay_without_pipelining_is_asked_one_thing_at_a_time(relay):
     good = await relay(Mood(offers=("SIZE 1000",)))
-    attempt = await send(route_to(good), replace(ENVELOPE, recipients=("a@x.test", "b@x.test")), CONTENT)
+    attempt = await send(route_to(good), ENVELOPE._replace(recipients=("a@x.test", "b@x.test")), CONTENT)
     assert all(isinstance(outcome, Sent) for outcome in attempt.outcomes.values())
     assert len(good.mails) == 1
 
@@ -127,11 +127,11 @@ async def test_a_message_over_the_size_limit_is_refused_before_mail(relay):
 
 async def test_an_address_that_the_relay_cannot_carry_is_refused(relay):
     ascii_only = await relay(Mood(offers=("PIPELINING",)))
-    outcome = only(await send(route_to(ascii_only), replace(ENVELOPE, recipients=("müller@x.test",)), CONTENT))
+    outcome = only(await send(route_to(ascii_only), ENVELOPE._replace(recipients=("müller@x.test",)), CONTENT))
     assert (type(outcome), outcome.code) == (Refused, "message.utf8_unsupported")
     modern = await relay()
     assert isinstance(
-        only(await send(route_to(modern), replace(ENVELOPE, recipients=("müller@x.test",)), CONTENT)), Sent
+        only(await send(route_to(modern), ENVELOPE._replace(recipients=("müller@x.test",)), CONTENT)), Sent
     )
     assert any(line.endswith("SMTPUTF8") for line in modern.heard)
 
@@ -148,7 +148,7 @@ async def test_8_bit_text_is_announced_or_not_sent(relay):
 @pytest.mark.parametrize("bad", ["a@x.test> ORCPT=b", "a@x.test\r\nRCPT TO:<b@x.test", "a b@x.test", "a\0@x.test"])
 async def test_an_address_that_would_say_something_else_is_never_written(relay, bad):
     good = await relay()
-    outcome = only(await send(route_to(good), replace(ENVELOPE, recipients=(bad,)), CONTENT))
+    outcome = only(await send(route_to(good), ENVELOPE._replace(recipients=(bad,)), CONTENT))
     assert (type(outcome), outcome.code) == (Refused, "message.unsendable")
     assert not any(line.startswith(("MAIL", "RCPT")) for line in good.heard)
 

@@ -76,8 +76,7 @@ class RelayReply(NamedTuple):
     enhanced: str | None = None  # RFC 3463, for example "5.1.1"
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """The relay took responsibility (RFC 5321 6.1)."""
 
     reply: RelayReply
@@ -189,6 +188,8 @@ def _may_be_greylisted(outcome: Outcome) -> bool:
 
 def summary(states: "list[State]") -> State:
     """One state for a whole message: the most alive of its deliveries, else the worst end."""
+    if len(states) == 1:
+        return states[0]
     return next((state for state in _MOST_ALIVE_FIRST if state in states), State.FILTERED)
 
 

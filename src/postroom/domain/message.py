@@ -1,8 +1,10 @@
 """What someone hands in to be sent, and what travels on the wire."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
 
 from postroom.domain.address import Address
 from postroom.domain.problems import Invalid
@@ -19,16 +21,14 @@ DEFAULT_LIFE = 5 * 86_400  # seconds; RFC 5321 4.5.4.1: give up after 4 to 5 day
 LONGEST_LIFE = 30 * 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class Mailbox:
+class Mailbox(NamedTuple):
     """An address with its display name, as headers show it."""
 
     address: Address
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
+class Attachment(NamedTuple):
     """A file. With a `content_id` it is a part of the HTML, which shows it as `cid:<content_id>` (RFC 2392)."""
 
     filename: str
@@ -73,8 +73,7 @@ class Reports:
             raise Invalid("dsn.notify", "never stands alone: it contradicts the others.")
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A mail as handed in, parsed but not yet accepted. `sender` None means the profile's."""
 
     to: tuple[Mailbox, ...]
@@ -85,7 +84,7 @@ class Draft:
     html: str | None = None
     sender: Mailbox | None = None
     reply_to: Mailbox | None = None
-    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    headers: Mapping[str, str] = MappingProxyType({})
     attachments: tuple[Attachment, ...] = ()
     profile: int | None = None  # None means the tenant's default profile
     life: int = DEFAULT_LIFE  # seconds from acceptance until it is no longer worth sending
@@ -104,8 +103,7 @@ class Draft:
         return len(self.text or "") + len(self.html or "") + sum([len(each.content) for each in self.attachments])
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """What MAIL and RCPT say (RFC 5321 3.3): up to MOST_RECIPIENTS of one message in one transaction. A report names
     the message by `id`."""
 

@@ -36,8 +36,9 @@ class Key:
     by_previous: bool = False  # whether it was found by that value
 
     def is_valid(self, now: int) -> bool:
-        ends = (self.expires_at, self.previous_until if self.by_previous else None)
-        return self.revoked_at is None and all(end is None or now < end for end in ends)
+        if self.revoked_at is not None or (self.expires_at is not None and now >= self.expires_at):
+            return False
+        return not self.by_previous or self.previous_until is None or now < self.previous_until
 
     @property
     def turn(self) -> str:

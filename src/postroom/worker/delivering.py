@@ -239,11 +239,13 @@ def _is_untouched(outcome: Outcome) -> bool:
     return isinstance(outcome, Deferred) and outcome.code in UNTOUCHED
 
 
+_NAMES: dict[type, str] = {Sent: "sent", Deferred: "deferred", Refused: "refused", InDoubt: "in_doubt"}
+
+
 def _record(outcome: Outcome, attempt: Attempt, stored: StoredProfile) -> Record:
-    names: dict[type, str] = {Sent: "sent", Deferred: "deferred", Refused: "refused", InDoubt: "in_doubt"}
     sent = isinstance(outcome, Sent)
     return Record(
-        outcome=names[type(outcome)],
+        outcome=_NAMES[type(outcome)],
         stage=outcome.stage,
         code="sent" if isinstance(outcome, Sent) else outcome.code,
         message="The relay took it." if isinstance(outcome, Sent) else outcome.message,

@@ -114,7 +114,7 @@ def _draft(body: MessageBody) -> Draft:
         sender=_mailbox(body.sender, "from") if body.sender else None,
         reply_to=_mailbox(body.reply_to, "reply_to") if body.reply_to else None,
         headers=body.headers,
-        attachments=tuple([_attachment(each) for each in body.attachments]),
+        attachments=tuple([_attachment(each) for each in body.attachments]) if body.attachments else (),
         profile=body.profile,
         life=body.expires_in,
         on_doubt=body.on_doubt,
@@ -127,7 +127,7 @@ def _draft(body: MessageBody) -> Draft:
 
 
 def _mailboxes(given: list[MailboxBody], field: str) -> tuple[Mailbox, ...]:
-    return tuple([_mailbox(each, f"{field}[{n}]") for n, each in enumerate(given)])
+    return tuple([_mailbox(each, f"{field}[{n}]") for n, each in enumerate(given)]) if given else ()
 
 
 def _mailbox(given: MailboxBody, field: str) -> Mailbox:
