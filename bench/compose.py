@@ -80,7 +80,7 @@ def path_to_the_queue(rounds: int) -> None:
     seconds: dict[str, list[float]] = {"read the JSON": [], "filter, compose": []}
     for _ in range(rounds):
         started = time.perf_counter()
-        _, drafts = read_drafts(raw)
+        drafts = read_drafts(raw)
         between = time.perf_counter()
         for draft in drafts:
             prepare(caller, stored, draft, SECOND * 1_000_000)

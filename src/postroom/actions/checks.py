@@ -109,7 +109,7 @@ class Checks:
         began = time.monotonic()
         try:
             receipt = await self._mail.accept(
-                caller, tenant, [_draft(profile_id, recipient)], as_list=False, idempotency_key=None, request=b""
+                caller, tenant, _draft(profile_id, recipient), idempotency_key=None, request=b""
             )
         except Problem as problem:
             yield _step("failed", "mail.not_accepted", problem.message, {}, began)

@@ -79,24 +79,37 @@ class Mail:
         self._profiles.forget()
 
     async def accept(
-        self, caller: Caller, tenant: Tenant, drafts: Sequence[Draft], *,
-        as_list: bool, idempotency_key: str | None, request: bytes,
-    ) -> str:  # fmt: skip
-        """Keep the messages, all or none, and return the JSON answer once that is durable.
+        self, caller: Caller, tenant: Tenant, draft: Draft, *, idempotency_key: str | None, request: bytes
+    ) -> str:
+        """Keep the message and return the JSON answer once that is durable.
 
         With an idempotency key seen before, the same request gets the same answer and nothing is sent twice. Raises
-        Invalid (naming the field, with the draft's place in a list), Conflict, Unavailable (the disk is nearly full).
+        Invalid (naming the field), Conflict, Denied, Unavailable (the disk is nearly full).
         """
+        self._require_room(caller)
+        ready = [await self._ready(caller, tenant, draft)]
+        answer = json.dumps(_receipt(ready[0][1]))
+        return await self._kept(ready, answer, _idempotency(tenant, idempotency_key, request, answer))
+
+    async def accept_list(
+        self, caller: Caller, tenant: Tenant, read: Callable[[], Sequence[Draft]], *,
+        idempotency_key: str | None, request: bytes,
+    ) -> str:  # fmt: skip
+        """`accept` for all or none of a list, with one answer for each. `read` gives the drafts when it is their turn:
+        until then they are octets, and not thousands of objects to look after. What is Invalid is told with its place
+        in the list."""
+        self._require_room(caller)
+        ready = await self._all_ready(caller, tenant, read)
+        answer = json.dumps([_receipt(new) for _, new in ready])
+        return await self._kept(ready, answer, _idempotency(tenant, idempotency_key, request, answer))
+
+    def _require_room(self, caller: Caller) -> None:
         caller.require(Permission.MAIL_SEND)
         if self._database.space is not None:
             self._database.space.require()
-        if as_list:
-            ready = await self._all_ready(caller, tenant, drafts)
-        else:
-            ready = [await self._ready(caller, tenant, drafts[0])]
-        receipts = [_receipt(new) for _, new in ready]
-        answer = json.dumps(receipts if as_list else receipts[0])
-        key = _idempotency(tenant, idempotency_key, request, answer) if idempotency_key is not None else None
+
+    async def _kept(self, ready: Sequence[Ready], answer: str, key: IdempotencyKey | None) -> str:
+        """The answer, or that of the first time."""
         result = await self._keep_ready(ready, key)
         return answer if result.replayed is None else result.replayed
 
@@ -197,20 +210,27 @@ class Mail:
         except NotFound:
             raise Conflict("The message's profile was deleted, so it can't be sent again.") from None
 
-    async def _all_ready(self, caller: Caller, tenant: Tenant, drafts: Sequence[Draft]) -> list[Ready]:
+    async def _all_ready(self, caller: Caller, tenant: Tenant, read: Callable[[], Sequence[Draft]]) -> list[Ready]:
         """One list after the other, so that the first is kept and on its way while the others are composed; the longer
         ones in parts, so that a short one need not wait for all of them."""
-        ready: list[Ready] = []
-        for start in range(0, len(drafts), MOST_IN_A_ROW):
+        async with self._composing:
+            drafts = read()
+            ready = await self._part_ready(caller, tenant, drafts, 0)
+        while len(ready) < len(drafts):
             async with self._composing:
-                for n, draft in enumerate(drafts[start : start + MOST_IN_A_ROW], start):
-                    if n % AT_A_STRETCH == 0:
-                        await asyncio.sleep(0)
-                    try:
-                        ready.append(await self._ready(caller, tenant, draft))
-                    except Invalid as problem:
-                        raise problem.inside(f"[{n}]") from None
+                ready += await self._part_ready(caller, tenant, drafts, len(ready))
         return ready
+
+    async def _part_ready(self, caller: Caller, tenant: Tenant, drafts: Sequence[Draft], start: int) -> list[Ready]:
+        part: list[Ready] = []
+        for n, draft in enumerate(drafts[start : start + MOST_IN_A_ROW], start):
+            if n % AT_A_STRETCH == 0:
+                await asyncio.sleep(0)
+            try:
+                part.append(await self._ready(caller, tenant, draft))
+            except Invalid as problem:
+                raise problem.inside(f"[{n}]") from None
+        return part
 
     async def _ready(self, caller: Caller, tenant: Tenant, draft: Draft) -> Ready:
         stored = await self._profile_of(tenant, draft)
@@ -293,7 +313,9 @@ def _receipt(new: NewMessage) -> dict[str, object]:
     }
 
 
-def _idempotency(tenant: Tenant, key: str, request: bytes, answer: str) -> IdempotencyKey:
+def _idempotency(tenant: Tenant, key: str | None, request: bytes, answer: str) -> IdempotencyKey | None:
+    if key is None:
+        return None
     if not 1 <= len(key) <= LONGEST_IDEMPOTENCY_KEY or not key.isprintable():
         limit = LONGEST_IDEMPOTENCY_KEY
         raise Invalid("Idempotency-Key", f"The Idempotency-Key must be 1 to {limit} printable characters.")

@@ -1,5 +1,6 @@
 """/v1/messages"""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -45,10 +46,12 @@ async def send(
     request: Request, room: TheRoom, caller: NativeCaller, tenant: NativeTenant, idempotency_key: Key = None
 ) -> Response:
     raw = await bodies.read(request, bodies.MAIL_OCTETS)
-    as_list, drafts = read_drafts(raw)
-    answer = await room.mail.accept(
-        caller, tenant, drafts, as_list=as_list, idempotency_key=idempotency_key, request=raw
-    )
+    if raw.lstrip()[:1] == b"[":
+        read = partial(read_drafts, raw)
+        answer = await room.mail.accept_list(caller, tenant, read, idempotency_key=idempotency_key, request=raw)
+    else:
+        draft = read_draft(raw)
+        answer = await room.mail.accept(caller, tenant, draft, idempotency_key=idempotency_key, request=raw)
     return Response(answer, 202, media_type="application/json")
 
 
@@ -86,14 +89,17 @@ async def retry(message: str, room: TheRoom, caller: NativeCaller, tenant: Nativ
     return _message(await room.mail.retry(caller, tenant, message), with_tries=True)
 
 
-def read_drafts(raw: bytes) -> tuple[bool, list[Draft]]:
-    """Whether the body is a list, and its drafts. Raises Invalid, naming the field."""
-    if raw.lstrip()[:1] != b"[":
-        return False, [_draft(bodies.parse(MessageBody, raw))]
+def read_draft(raw: bytes) -> Draft:
+    """Raises Invalid, naming the field."""
+    return _draft(bodies.parse(MessageBody, raw))
+
+
+def read_drafts(raw: bytes) -> list[Draft]:
+    """Those of a list. Raises Invalid, naming the place in it and the field."""
     many: list[MessageBody] = bodies.parse(_MANY, raw)
     if not 1 <= len(many) <= MOST_MESSAGES:
         raise Invalid("body", f"A list must have 1 to {MOST_MESSAGES} messages.")
-    return True, [_placed_draft(n, body) for n, body in enumerate(many)]
+    return [_placed_draft(n, body) for n, body in enumerate(many)]
 
 
 def _placed_draft(place: int, body: MessageBody) -> Draft:
