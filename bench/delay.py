@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 BUFFER = 64 * 1024
 
@@ -75,7 +74,7 @@ async def _serve(port: int, round_trip: float) -> None:
 @contextlib.contextmanager
 def line(port: int, milliseconds: float) -> Iterator[int]:
     """The port of a long line to that port, until the block ends."""
-    command = [sys.executable, Path(__file__), str(port), str(milliseconds)]
+    command = [sys.executable, __file__, str(port), str(milliseconds)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None  # noqa: S101  narrows the type

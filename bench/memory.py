@@ -11,6 +11,7 @@ import asyncio
 import json
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def fill(home: Path, waiting: int, progress: rounds.Progress) -> None:
         for first in range(1, waiting, filling.AT_ONCE):
             last = min(first + filling.AT_ONCE, waiting) - 1
             progress.now(f"filling: {first - 1:,} of {waiting:,}")
-            await database.write(lambda connection, at=first, to=last: filling.fill(connection, vault, lanes, at, to))
+            await database.write(partial(filling.fill, vault=vault, lanes=lanes, first=first, last=last))
         await database.write(live)
         await database.close()
 
@@ -86,7 +87,7 @@ def main() -> None:
         with postroom.serving(home, target.port) as server:
             empty, key = idle(server), server.key
         fill(home, waiting, progress)
-        with postroom.serving(home, target.port, ADMIN_KEY=key) as server:
+        with postroom.serving(home, target.port, settings={"ADMIN_KEY": key}) as server:
             saw = delivering(server, target, options.seconds, progress)
     seen = {"machine": machine.described(), "waiting": waiting, "idle": empty, **saw}
     if options.json:

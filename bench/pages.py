@@ -203,10 +203,10 @@ def main() -> None:
     ):
         about, home = machine.described(Path(name)), Path(name) / "postroom"
         more = {"KEEP": "content 400d, messages 400d", "LOG_LEVEL": "warning"}
-        with postroom.serving(home, target.port, **more) as server:
+        with postroom.serving(home, target.port, settings=more) as server:
             furnish(server, options, progress)
         names = fill(home, options, progress)
-        with postroom.serving(home, target.port, ADMIN_KEY=server.key, **more) as server:
+        with postroom.serving(home, target.port, settings=more | {"ADMIN_KEY": server.key}) as server:
             seen = measure(server, names, options.times, progress)
     if options.json:
         told = {path: [(each.first, each.whole) for each in answers] for path, answers in seen.items()}

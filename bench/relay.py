@@ -42,7 +42,8 @@ def measure(options: argparse.Namespace, home: Path) -> dict[str, Any]:
         about = machine.described(home)
         most = {"pipelined": asyncio.run(sink.flood(target.port, 20_000, SESSIONS, b"x" * OCTETS))}
         setting = Setting(home, target, options.cache, options.callers)
-        runs, missing = {}, {}
+        runs: dict[str, Callable[[int], Run]] = {}
+        missing: dict[str, str] = {}
         for name in options.only:
             progress.now(f"starting {name}")
             try:
@@ -73,8 +74,8 @@ def _turn(name: str, run: Callable[[int], Run], messages: int) -> Run:
 
 
 def _how_many(run: Callable[[int], Run], options: argparse.Namespace) -> int:
-    rate = run(WARM_UP).delivered
-    return max(WARM_UP, min(options.messages, int(rate * options.seconds) // 100 * 100))
+    most: int = options.messages
+    return max(WARM_UP, min(most, int(run(WARM_UP).delivered * options.seconds) // 100 * 100))
 
 
 def show(seen: dict[str, Any]) -> None:

@@ -31,7 +31,8 @@ def send(server: postroom.Postroom, target: sink.Sink, messages: int, in_one: in
 
 
 def turns(options: argparse.Namespace, home: Path, stack: contextlib.ExitStack) -> dict[str, Callable[[], Run]]:
-    target, found = stack.enter_context(sink.running()), {}
+    target = stack.enter_context(sink.running())
+    found: dict[str, Callable[[], Run]] = {}
     for name, program in PROGRAMS.items():
         server = stack.enter_context(postroom.serving(home / name, target.port, program))
         send(server, target, WARM_UP, 1)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 BUFFER = 64 * 1024
@@ -176,10 +177,7 @@ async def flood(port: int, mails: int, connections: int, content: bytes) -> floa
     done = [loop.create_future() for _ in range(connections)]
     started = time.monotonic()
     for future in done:
-        each = mails // connections
-        await loop.create_connection(
-            lambda future=future, each=each: _Flooding(each, content, future), "127.0.0.1", port
-        )
+        await loop.create_connection(partial(_Flooding, mails // connections, content, future), "127.0.0.1", port)
     await asyncio.gather(*done)
     return mails / (time.monotonic() - started)
 

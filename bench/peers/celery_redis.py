@@ -33,9 +33,11 @@ def running(setting: Setting) -> Iterator[dict[str, Callable[[int], Run]]]:
             "BENCH_BROKER": f"redis://127.0.0.1:{port}/0", "BENCH_SMTP_PORT": str(setting.sink.port),
             "PYTHONPATH": str(INSIDE),
         }  # fmt: skip
-        command = [python, "-m", "celery", "-A", "celery_tasks", "worker", "-c", str(WORKERS), "-l", "ERROR"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        worker = subprocess.Popen(command, env=environment, cwd=setting.home, **quiet)
+        command: list[str | Path] = [python, "-m", "celery", "-A", "celery_tasks", "worker"]
+        command += ["-c", str(WORKERS), "-l", "ERROR"]
+        worker = subprocess.Popen(
+            command, env=environment, cwd=setting.home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         try:
             with Driven([python, INSIDE / "celery_tasks.py"], environment) as web:
                 pids = [redis_pid, worker.pid, web.pid]

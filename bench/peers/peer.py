@@ -93,7 +93,7 @@ class Driven:
         line = self._process.stdout.readline()
         self._owed -= 1
         if not line:
-            raise RuntimeError(f"{self._process.args} has ended")
+            raise RuntimeError(f"{self._process.args!r} has ended")
         said: dict[str, float] = json.loads(line)
         return said
 

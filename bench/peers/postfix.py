@@ -82,7 +82,8 @@ def _below(root: Path, libraries: Path | None) -> Programs | None:
 def feed(programs: Programs, port: int, messages: int, sessions: int, octets: int) -> tuple[float, float]:
     """Hand messages in with smtp-source, over connections that are used again: the seconds it took, and its CPU's."""
     options = {"-s": sessions, "-m": messages, "-l": octets, "-f": "noreply@bench.example", "-t": "bob@bench.example"}
-    command = [programs.commands / "smtp-source", "-d", *(str(part) for pair in options.items() for part in pair)]
+    command: list[str | Path] = [programs.commands / "smtp-source", "-d"]
+    command += (str(part) for pair in options.items() for part in pair)
     started = time.monotonic()
     process = subprocess.Popen([*command, f"inet:127.0.0.1:{port}"], env=programs.environment)
     _, status, used = os.wait4(process.pid, 0)
@@ -96,7 +97,13 @@ def feed(programs: Programs, port: int, messages: int, sessions: int, octets: in
 def sink(programs: Programs) -> Iterator[int]:
     """The port of a running smtp-sink, which takes everything and keeps nothing."""
     port = free_port()
-    command = [programs.commands / "smtp-sink", "-u", _someone()[0].pw_name, f"127.0.0.1:{port}", "1024"]
+    command: list[str | Path] = [
+        programs.commands / "smtp-sink",
+        "-u",
+        _someone()[0].pw_name,
+        f"127.0.0.1:{port}",
+        "1024",
+    ]
     if os.geteuid() != 0:
         del command[1:3]
     process = subprocess.Popen(command, env=programs.environment)
@@ -116,7 +123,7 @@ def running(setting: Setting) -> Iterator[dict[str, Callable[[int], Run]]]:
     found, home, port = programs(setting.cache), setting.home / "postfix", free_port()
     _lay_out(found, home, port, setting.sink.port)
     log = (home / "log").open("w")
-    command = [found.daemons / "master", "-c", home / "etc", "-d"]
+    command: list[str | Path] = [found.daemons / "master", "-c", home / "etc", "-d"]
     master = subprocess.Popen(command, env=found.environment, stderr=log, stdout=log, start_new_session=True)
 
     def accept(messages: int) -> Accepted:

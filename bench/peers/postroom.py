@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import callers
@@ -58,17 +59,18 @@ class Postroom:
 
 @contextlib.contextmanager
 def serving(
-    home: Path, relay_port: int, program: Sequence[str] = PROGRAM, source: Path = SOURCE, **more: str
-) -> Iterator[Postroom]:
-    """`program` is what Python runs, `source` where that is; `more` are settings by their names without POSTROOM_."""
+    home: Path, relay_port: int, program: Sequence[str] = PROGRAM, source: Path = SOURCE,
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Postroom]:  # fmt: skip
+    """`program` is what Python runs, `source` where that is; `settings` go by their names without POSTROOM_."""
     key = secrets.token_urlsafe(24)
-    settings = {"DATA_DIR": str(home), "LISTEN": "127.0.0.1:0", "SANDBOX": "off", "ADMIN_KEY": key, **more}
+    every = {"DATA_DIR": str(home), "LISTEN": "127.0.0.1:0", "SANDBOX": "off", "ADMIN_KEY": key, **settings}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("POSTROOM_")}
-    environment |= {f"POSTROOM_{name}": value for name, value in settings.items()} | {"PYTHONPATH": str(source)}
+    environment |= {f"POSTROOM_{name}": value for name, value in every.items()} | {"PYTHONPATH": str(source)}
     command = [sys.executable, *program, "serve"]
     process = subprocess.Popen(command, env=environment, cwd=home.parent, stdout=subprocess.DEVNULL)
     try:
-        postroom = Postroom(process, _url_of(process, home / "running.json"), settings["ADMIN_KEY"])
+        postroom = Postroom(process, _url_of(process, home / "running.json"), every["ADMIN_KEY"])
         relay = {"host": "127.0.0.1", "port": relay_port, "sender_address": "noreply@bench.example"}
         postroom.ask("PUT", "/profiles/default", relay)
         yield postroom
