@@ -32,16 +32,8 @@ def running(setting: Setting) -> Iterator[dict[str, Callable[[int], Run]]]:
     """Raises Missing."""
     python, port = setting.cache.python("genro", *REQUIREMENTS), free_port()
     environment = os.environ | {"GMP_DB_PATH": str(setting.home / "genro.db"), "GMP_API_TOKEN": KEY}
-    command: list[str | Path] = [
-        python,
-        "-m",
-        "uvicorn",
-        "mail_proxy.server:app",
-        "--port",
-        str(port),
-        "--log-level",
-        "error",
-    ]
+    command: list[str | Path] = [python, "-m", "uvicorn", "mail_proxy.server:app"]
+    command += ["--port", str(port), "--log-level", "error"]
     log = (setting.home / "genro.log").open("w")
     process = subprocess.Popen(command, env=environment, cwd=setting.home, stdout=log, stderr=log)
     try:

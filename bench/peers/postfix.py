@@ -97,15 +97,10 @@ def feed(programs: Programs, port: int, messages: int, sessions: int, octets: in
 def sink(programs: Programs) -> Iterator[int]:
     """The port of a running smtp-sink, which takes everything and keeps nothing."""
     port = free_port()
-    command: list[str | Path] = [
-        programs.commands / "smtp-sink",
-        "-u",
-        _someone()[0].pw_name,
-        f"127.0.0.1:{port}",
-        "1024",
-    ]
-    if os.geteuid() != 0:
-        del command[1:3]
+    command: list[str | Path] = [programs.commands / "smtp-sink"]
+    if os.geteuid() == 0:
+        command += ["-u", _someone()[0].pw_name]
+    command += [f"127.0.0.1:{port}", "1024"]
     process = subprocess.Popen(command, env=programs.environment)
     try:
         _wait_for(port, process, None)

@@ -26,16 +26,16 @@ from postroom.store.writing import Writing
 from postroom.web.patience import PatientProtocol, PatientServer
 from postroom.worker import chores
 
-# New objects between two looks of the collector. What a mail leaves behind goes without it; with Python's own 700 it
+# New objects until the garbage collector looks. What a mail leaves behind goes without it; with Python's own 700 it
 # would look through the mail in hand again and again, for nothing (docs/performance.md).
-RARELY = 10_000
+COLLECT_AFTER = 10_000
 REQUEST_GRACE = 5  # seconds that a request under way gets when we are told to stop
 
 
 def serve(config: Config, *, with_web: bool = True, with_worker: bool = True) -> None:
     """Run until SIGTERM or SIGINT; then finish what is under way."""
     log.configure(config.log_format, config.log_level)
-    gc.set_threshold(RARELY, *gc.get_threshold()[1:])  # of the process that writes as well
+    gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])  # of the process that writes as well
     with _listen(config, with_web) as listener:
         writing = fork_writing(config, listener)
         asyncio.run(_serve(config, listener, writing, with_worker=with_worker))

@@ -86,7 +86,7 @@ class Mail:
         With an idempotency key seen before, the same request gets the same answer and nothing is sent twice. Raises
         Invalid (naming the field), Conflict, Denied, Unavailable (the disk is nearly full).
         """
-        self._require_room(caller)
+        self._admit(caller)
         ready = [await self._ready(caller, tenant, draft)]
         answer = json.dumps(_receipt(ready[0][1]))
         return await self._kept(ready, answer, _idempotency(tenant, idempotency_key, request, answer))
@@ -95,15 +95,16 @@ class Mail:
         self, caller: Caller, tenant: Tenant, read: Callable[[], Sequence[Draft]], *,
         idempotency_key: str | None, request: bytes,
     ) -> str:  # fmt: skip
-        """`accept` for all or none of a list, with one answer for each. `read` gives the drafts when it is their turn:
-        until then they are octets, and not thousands of objects to look after. What is Invalid is told with its place
-        in the list."""
-        self._require_room(caller)
+        """`accept` for all or none of a list; the answer has a receipt for each. `read` gives the drafts when it is
+        their turn: until then they are octets, and not thousands of objects to look after. What is Invalid is told with
+        its place in the list."""
+        self._admit(caller)
         ready = await self._all_ready(caller, tenant, read)
         answer = json.dumps([_receipt(new) for _, new in ready])
         return await self._kept(ready, answer, _idempotency(tenant, idempotency_key, request, answer))
 
-    def _require_room(self, caller: Caller) -> None:
+    def _admit(self, caller: Caller) -> None:
+        """Raises Denied, and Unavailable when the disk is nearly full."""
         caller.require(Permission.MAIL_SEND)
         if self._database.space is not None:
             self._database.space.require()

@@ -188,7 +188,7 @@ def _may_be_greylisted(outcome: Outcome) -> bool:
 
 def summary(states: "list[State]") -> State:
     """One state for a whole message: the most alive of its deliveries, else the worst end."""
-    if len(states) == 1:
+    if len(states) == 1:  # of nearly every mail
         return states[0]
     return next((state for state in _MOST_ALIVE_FIRST if state in states), State.FILTERED)
 

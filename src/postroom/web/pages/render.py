@@ -94,7 +94,7 @@ def lasted(microseconds: int) -> str:
 
 class CompiledTemplates(FileSystemBytecodeCache):
     """Kept where Python keeps compiled modules and by its rules: none if it is told to write none. Where nothing can be
-    written they are compiled at each start, which takes a third of a second."""
+    written they are compiled at each start, which takes a quarter of a second."""
 
     def dump_bytecode(self, bucket: Bucket) -> None:
         if not sys.dont_write_bytecode:
